@@ -1,0 +1,72 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the nodes returned, as one model that every form of the report is made from. Documented in report.yml."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, Mapping
+
+FORMAT = 1
+
+# The worst first.
+STATES = ("unreachable", "failed", "pending", "changed", "ok")
+
+Node = Dict[str, Any]
+Report = Dict[str, Any]
+
+
+def report(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], kind: str, check_mode: bool) -> Report:
+    """Return the model: a node for each host in the order of their names, and how many are in each state."""
+    nodes = [_node(host, variables[host].get("node_result") or {}) for host in sorted(hosts)]
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "check_mode": check_mode,
+        "nodes": nodes,
+        "totals": {state: sum(node["state"] == state for node in nodes) for state in STATES},
+    }
+
+
+def node_error(result: Mapping[str, Any], host: str) -> str:
+    """Return why nothing was done on a host and what to do, '' when all went well."""
+    message = " ".join(str(result.get("msg", "")).split())
+    if not result:
+        return f"{host}: the node was not looked at. See the error above, mend its cause and run again."
+    if result.get("unreachable"):
+        return (
+            f"{host}: not reached ({message}). Check address, ssh and power, then run again; a run that broke off "
+            "midway is finished then."
+        )
+    if _without_python(result):
+        return (
+            f"{host}: no usable Python was found on the node, nothing was changed. Install python3 (3.9 or newer) "
+            "or name it in ansible_python_interpreter, then run again."
+        )
+    return f"{host}: {message}" if result.get("failed") else ""
+
+
+def _without_python(result: Mapping[str, Any]) -> bool:
+    # 127: the shell found no such command, 126: could not run it. Ansible has no better sign of it.
+    return bool(result.get("failed")) and result.get("rc") in (126, 127)
+
+
+def _node(host: str, result: Mapping[str, Any]) -> Node:
+    error = node_error(result, host)
+    node: Node = {"name": host, "state": _state(result, error), "error": error}
+    for part, empty in (("changes", []), ("pending", []), ("findings", []), ("facts", {})):
+        node[part] = result.get(part, empty)
+    return node
+
+
+def _state(result: Mapping[str, Any], error: str) -> str:
+    if error:
+        return "unreachable" if result.get("unreachable") else "failed"
+    if result.get("pending"):
+        return "pending"
+    return "changed" if result.get("changed") else "ok"
+
+
+class FilterModule:
+    """Makes the filters known to Ansible."""
+
+    def filters(self) -> Dict[str, Callable[..., Any]]:
+        return {"report": report, "node_error": node_error}

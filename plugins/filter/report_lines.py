@@ -1,0 +1,105 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The report as lines for a terminal. Documented in report_lines.yml."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
+
+# Rows and names beyond these are counted, not printed; the file has them all.
+ROWS = 20
+NAMES = 5
+
+SEVERITIES = ("high", "medium", "low", "info")
+
+
+def report_lines(report: Mapping[str, Any], path: str) -> List[str]:
+    """Return the summary, a table of the nodes, what was changed and found (by kind), and where the file is."""
+    return [
+        *_summary(report),
+        "",
+        *_table(report["nodes"]),
+        *_section(_changed_title(report), _grouped(report, "changes", _change_line)),
+        *_section("Waiting for consent", _grouped(report, "pending", _change_line)),
+        *_section("Findings", _findings(report)),
+        *_section("Not done", [node["error"] for node in report["nodes"] if node["error"]]),
+        "",
+        f"Report: {path}",
+    ]
+
+
+def _summary(report: Mapping[str, Any]) -> List[str]:
+    nodes = report["nodes"]
+    states = [f"{count} {state}" for state, count in report["totals"].items() if count]
+    mode = " in check mode" if report["check_mode"] else ""
+    return [f"{report['kind']}{mode}: {len(nodes)} nodes ({', '.join(states)})"]
+
+
+def _table(nodes: Iterable[Mapping[str, Any]]) -> List[str]:
+    rows = [("NODE", "STATE", "CHANGES", "PENDING", *(severity.upper() for severity in SEVERITIES))]
+    for node in nodes:
+        found = [sum(f["severity"] == severity for f in node["findings"]) for severity in SEVERITIES]
+        counts = (len(node["changes"]), len(node["pending"]), *found)
+        rows.append((node["name"], node["state"], *(str(count) for count in counts)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return _shortened(lines, ROWS + 1, "nodes")
+
+
+def _changed_title(report: Mapping[str, Any]) -> str:
+    return "Would change" if report["check_mode"] or report["kind"] == "audit" else "Changed"
+
+
+def _grouped(
+    report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]
+) -> List[str]:
+    """Say the same thing about many nodes once, with their names."""
+    groups: Dict[str, List[str]] = {}
+    for node in report["nodes"]:
+        for item in node[part]:
+            groups.setdefault(line(item), []).append(node["name"])
+    return [f"{text}  [{_names(names)}]" for text, names in groups.items()]
+
+
+def _findings(report: Mapping[str, Any]) -> List[str]:
+    lines = _grouped(report, "findings", _finding_line)
+    return sorted(lines, key=lambda line: SEVERITIES.index(line.split()[0]))
+
+
+def _change_line(change: Mapping[str, Any]) -> str:
+    if change["target"].startswith("file "):
+        verb = "remove" if change["after"] is None else "write" if change["before"] is None else "rewrite"
+        return f"{verb} {change['target']}"
+    return f"set {change['target']}: {change['before']} -> {change['after']}"
+
+
+def _finding_line(finding: Mapping[str, Any]) -> str:
+    return (
+        f"{finding['severity'].ljust(6)}  {finding['id']}  {finding['where']}: {_short(finding['observed'])}, "
+        f"wanted {_short(finding['wanted'])}. {finding['remedy']}."
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:57] + "..."
+
+
+def _section(title: str, lines: List[str]) -> List[str]:
+    return ["", f"{title}:", *(f"  {line}" for line in _shortened(lines, ROWS, "lines"))] if lines else []
+
+
+def _shortened(lines: List[str], most: int, what: str) -> List[str]:
+    rest = len(lines) - most
+    return lines if rest <= 0 else [*lines[:most], f"... and {rest} more {what}, see the file"]
+
+
+def _names(names: List[str]) -> str:
+    rest = len(names) - NAMES
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:NAMES])} and {rest} more"
+
+
+class FilterModule:
+    """Makes the filter known to Ansible."""
+
+    def filters(self) -> Dict[str, Callable[..., Any]]:
+        return {"report_lines": report_lines}

@@ -1,0 +1,101 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Files that are, at any moment and after any crash, either wholly old or wholly new."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+
+# The text of a file we did not write may hold any bytes; they survive a round trip this way.
+ENCODING = "utf-8"
+BYTES_SURVIVE = "surrogateescape"
+
+# What a file system should keep free besides our own text, in bytes: a disk this full is about to
+# stop the node anyway, and a half-done change is worse than none.
+HEADROOM = 64 * 1024
+
+
+def staging_path(path: str) -> str:
+    """Return the name under which ``path`` is staged, in the same folder.
+
+    A leading dot and another ending keep it out of what kubelet, systemd and cron read there. The name
+    is always the same, so that what a killed run leaves behind is overwritten by the next one.
+    """
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.nodeward")
+
+
+def write_atomically(path: str, text: str, mode: int) -> None:
+    """Replace ``path`` with ``text``, durably; an existing file keeps its owner, mode and labels.
+
+    ``mode`` is used for a new file only. A symbolic link is followed, so that the link itself stays.
+    Raises OSError with nothing changed.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    staged = staging_path(target)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(staged)
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text.encode(ENCODING, BYTES_SURVIVE))
+            _dress_like(staged, target, mode)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(staged, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+        raise
+    _sync_folder(folder)
+
+
+def remove_durably(path: str) -> None:
+    """Remove ``path``; it is no error when it is gone already. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+        _sync_folder(os.path.dirname(path))
+
+
+def why_not_writable(path: str, size: int) -> str:
+    """Say why ``size`` bytes could not be written to ``path``, or return '' when they could.
+
+    Looks only, so that check mode gives the same answer as the real run.
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        return f"{folder} is not a folder"
+    if os.path.isdir(path):
+        return f"{path} is a folder"
+    # access() tells a read-only file system from a writable one, for root too.
+    if not os.access(folder, os.W_OK):
+        return f"{folder} is read-only"
+    state = os.statvfs(folder)
+    if state.f_bfree * state.f_frsize < size + HEADROOM:
+        return f"the disk under {folder} is full ({state.f_bfree * state.f_frsize // 1024} KiB free)"
+    if state.f_files and not state.f_ffree:  # some file systems count no inodes at all
+        return f"the disk under {folder} has no free inodes"
+    return ""
+
+
+def _dress_like(staged: str, target: str, mode: int) -> None:
+    if not os.path.exists(target):
+        os.chmod(staged, mode)
+        return
+    owner = os.stat(target)
+    os.chown(staged, owner.st_uid, owner.st_gid)
+    shutil.copystat(target, staged)  # mode and extended attributes (SELinux label)
+    os.utime(staged)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,131 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""The host port: beside netlink and the HTTP clients, the only file that touches the world."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from typing import Iterator, List, Optional, Protocol
+
+from .errors import NodewardError
+from .files import BYTES_SURVIVE, ENCODING, remove_durably, why_not_writable, write_atomically
+
+LOCK = "/run/nodeward.lock"
+LOCK_PATIENCE = 60.0  # seconds; an apply takes well under one
+LOCK_INTERVAL = 0.2  # seconds
+
+
+class Host(Protocol):
+    """What observe and the verbs may ask of a node. All paths are absolute."""
+
+    def read_text(self, path: str) -> Optional[str]:
+        """Return the text of a file (undecodable bytes as surrogates), None where there is none."""
+
+    def list_folder(self, path: str) -> List[str]:
+        """Return the sorted names in a folder, [] where there is none."""
+
+    def link_target(self, path: str) -> Optional[str]:
+        """Return where a symbolic link points, None when ``path`` is none."""
+
+    def is_writable(self, path: str) -> bool:
+        """Tell whether an existing file can be written (False on a read-only file system)."""
+
+    def why_not_writable(self, path: str, size: int) -> str:
+        """Say why ``size`` bytes could not be written to ``path``, '' when they could."""
+
+    def page_size(self) -> int:
+        """Return the memory page size in bytes."""
+
+    def machine(self) -> str:
+        """Return the kernel's hardware name, as ``uname -m`` prints it."""
+
+    def write_file(self, path: str, text: str, mode: int) -> None:
+        """Write a whole file, durably, old or new at any moment. Raises OSError."""
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file if it is there. Raises OSError."""
+
+    def write_value(self, path: str, value: str) -> None:
+        """Write one value into a file of the kernel (/proc/sys, /sys). Raises OSError."""
+
+
+class LocalHost:
+    """The node that this code runs on; below ``root`` in tests."""
+
+    def __init__(self, root: str = "/") -> None:
+        self._root = root
+
+    def _path(self, path: str) -> str:
+        return os.path.join(self._root, path.lstrip("/"))
+
+    def read_text(self, path: str) -> Optional[str]:
+        # A process may end, and its folder in /proc vanish, between listing and reading.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ProcessLookupError):
+            with open(self._path(path), "rb") as stream:
+                return stream.read().decode(ENCODING, BYTES_SURVIVE)
+        return None
+
+    def list_folder(self, path: str) -> List[str]:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return sorted(os.listdir(self._path(path)))
+        return []
+
+    def link_target(self, path: str) -> Optional[str]:
+        return os.readlink(self._path(path)) if os.path.islink(self._path(path)) else None
+
+    def is_writable(self, path: str) -> bool:
+        return os.access(self._path(path), os.W_OK)
+
+    def why_not_writable(self, path: str, size: int) -> str:
+        return why_not_writable(self._path(path), size)
+
+    def page_size(self) -> int:
+        return os.sysconf("SC_PAGE_SIZE")
+
+    def machine(self) -> str:
+        return os.uname().machine
+
+    def is_root(self) -> bool:
+        """Tell whether this process may change the node."""
+        return os.geteuid() == 0
+
+    def write_file(self, path: str, text: str, mode: int) -> None:
+        write_atomically(self._path(path), text, mode)
+
+    def remove_file(self, path: str) -> None:
+        remove_durably(self._path(path))
+
+    def write_value(self, path: str, value: str) -> None:
+        with open(self._path(path), "wb", buffering=0) as stream:
+            stream.write(value.encode(ENCODING))
+
+    @contextlib.contextmanager
+    def lock(self, patience: float = LOCK_PATIENCE) -> Iterator[None]:
+        """Keep other runs of this collection off the node; waits up to ``patience`` seconds.
+
+        The kernel gives the lock back when the process ends, however it ends.
+        """
+        descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _wait_for_lock(descriptor, patience)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise NodewardError(
+                    what=f"another run of nodeward.calico has held the lock for {patience:.0f} s",
+                    where=LOCK,
+                    remedy="Wait for it to end (fuser -v names it), then run again",
+                ) from None
+        time.sleep(LOCK_INTERVAL)

@@ -1,0 +1,109 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What is to be done to a node and what was seen on it: the result of every trap's plan()."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Collection, Dict, List, Tuple, Union
+
+from .verbs import Change
+
+SEVERITIES = ("info", "low", "medium", "high")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a person should know. All texts are sentences or values, none carries a secret.
+
+    ``id`` is ``TRAP.what`` and stays the same between releases; ``severity`` is one of SEVERITIES;
+    ``mended`` tells whether harden mends it; ``remedy`` is what to do or run.
+    """
+
+    id: str
+    severity: str
+    where: str
+    observed: str
+    wanted: str
+    why: str
+    remedy: str
+    mended: bool = False
+
+    @property
+    def trap(self) -> str:
+        return self.id.split(".", 1)[0]
+
+    def describe(self) -> Dict[str, Union[str, bool]]:
+        """Shape the finding for results and reports."""
+        return {"trap": self.trap, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a trap's policy cannot be applied to this node. A node with a refusal is not touched at all."""
+
+    trap: str
+    what: str
+    where: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.trap}: {self.where}: {self.what}. {self.remedy}."
+
+    def as_finding(self) -> Finding:
+        return Finding(
+            id=f"{self.trap}.refused",
+            severity="high",
+            where=self.where,
+            observed=self.what,
+            wanted="a node that harden can act on",
+            why="harden refuses this node before it touches anything on it",
+            remedy=self.remedy,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Changes in the order in which they are made, findings, and reasons not to start at all."""
+
+    changes: Tuple[Change, ...] = ()
+    findings: Tuple[Finding, ...] = ()
+    refusals: Tuple[Refusal, ...] = ()
+
+    def __add__(self, other: Plan) -> Plan:
+        return Plan(
+            changes=self.changes + other.changes,
+            findings=self.findings + other.findings,
+            refusals=self.refusals + other.refusals,
+        )
+
+    def split(self, allow: Collection[str]) -> Tuple[Tuple[Change, ...], Tuple[Change, ...]]:
+        """Return (what may be done now, what waits for consent); ``allow`` holds words of consent."""
+        now = tuple(c for c in self.changes if not c.reason.disrupts or c.reason.disrupts in allow)
+        return now, tuple(c for c in self.changes if c not in now)
+
+    def audit(self) -> List[Finding]:
+        """Phrase the whole plan as findings, the worst first, so that audit and harden cannot disagree."""
+        everything = [
+            *(refusal.as_finding() for refusal in self.refusals),
+            *(_as_finding(change) for change in self.changes),
+            *self.findings,
+        ]
+        return sorted(everything, key=lambda finding: -SEVERITIES.index(finding.severity))
+
+
+def _as_finding(change: Change) -> Finding:
+    trap = change.reason.trap
+    return Finding(
+        id=f"{trap}.{change.target.replace(' ', ':')}",
+        severity=change.reason.severity,
+        where=change.target,
+        observed=_shown(change.before),
+        wanted=_shown(change.after),
+        why=change.reason.why,
+        remedy=f"ansible-playbook nodeward.calico.harden --tags {trap}",
+        mended=True,
+    )
+
+
+def _shown(value: Union[str, None]) -> str:
+    return "absent" if value is None else value.strip()

@@ -1,0 +1,114 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""All node traps in one run: observe, plan, and for the module that may, apply."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any, Callable, Collection, Dict, List, Mapping, Protocol, Sequence, Tuple
+
+from .._core.apply import apply, check
+from .._core.errors import NodewardError
+from .._core.files import BYTES_SURVIVE, ENCODING
+from .._core.host import Host, LocalHost
+from .._core.plan import Plan
+from .._core.verbs import Change, describe, diff
+from . import pid_limits
+
+# Words that Ansible puts into ansible_run_tags and ansible_skip_tags for more than one tag.
+ALL_TAGS = {"all", "tagged"}
+
+
+class Trap(Protocol):
+    """What the module of a node trap holds."""
+
+    OPTIONS: Dict[str, Dict[str, Any]]
+    Policy: Callable[..., Any]
+    observe: Callable[[Host], Any]
+    plan: Callable[[Any, Any], Plan]
+    shown: Callable[[Any], Dict[str, Any]]
+
+
+TRAPS: Dict[str, Trap] = {pid_limits.TRAP: pid_limits}
+
+
+def argument_spec() -> Dict[str, Dict[str, Any]]:
+    """Return the options of node and node_info; the traps' defaults stand here and nowhere else."""
+    traps = {name: {"type": "dict", "options": trap.OPTIONS} for name, trap in TRAPS.items()}
+    return {
+        **traps,
+        "tags": {"type": "list", "elements": "str", "default": ["all"]},
+        "skip_tags": {"type": "list", "elements": "str", "default": []},
+    }
+
+
+def inform(params: Mapping[str, Any], host: LocalHost) -> Dict[str, Any]:
+    """Observe and plan, and phrase the plan as findings. Never writes. Raises NodewardError."""
+    plan, facts = _plan(params, host)
+    return _displayable(
+        {
+            "changed": False,
+            "findings": [finding.describe() for finding in plan.audit()],
+            "changes": [describe(change) for change in plan.changes],
+            "facts": facts,
+        }
+    )
+
+
+def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> Dict[str, Any]:
+    """Observe, plan, and apply what disrupts nothing; the rest is returned as pending.
+
+    Raises NodewardError with nothing changed when a trap refuses the node or a change fails.
+    """
+    with nullcontext() if check_mode else host.lock():
+        plan, facts = _plan(params, host)
+        if plan.refusals:
+            raise NodewardError(
+                what="; ".join(f"{refusal.what} ({refusal.where})" for refusal in plan.refusals),
+                where=", ".join(sorted({refusal.trap for refusal in plan.refusals})),
+                remedy=". ".join(dict.fromkeys(refusal.remedy for refusal in plan.refusals)),
+            )
+        now, pending = plan.split(allow=())
+        check(now, host) if check_mode else apply(now, host)
+    return _displayable(
+        {
+            "changed": bool(now),
+            "changes": [describe(change) for change in now],
+            "pending": [describe(change) for change in pending],
+            "findings": [finding.describe() for finding in plan.findings],
+            "facts": facts,
+            "diff": [diff(change) for change in now],
+        }
+    )
+
+
+def selected(given: Collection[str], tags: Collection[str], skip_tags: Collection[str]) -> List[str]:
+    """Return the traps that a run with these tags is about, in the order of TRAPS."""
+    wanted = given if ALL_TAGS & set(tags) else set(given) & set(tags)
+    left_out = set(TRAPS) if ALL_TAGS & set(skip_tags) else set(skip_tags)
+    return [name for name in TRAPS if name in wanted and name not in left_out]
+
+
+def _plan(params: Mapping[str, Any], host: LocalHost) -> Tuple[Plan, Dict[str, Any]]:
+    if not host.is_root():
+        raise NodewardError(
+            what="this needs root on the node",
+            where="nodeward.calico",
+            remedy="Log in as root or run with --become (-b)",
+        )
+    given = [name for name in TRAPS if params[name] is not None]
+    plan, facts = Plan(), {}
+    for name in selected(given, params["tags"], params["skip_tags"]):
+        trap = TRAPS[name]
+        observed = trap.observe(host)
+        plan += trap.plan(observed, trap.Policy(**params[name]))
+        facts[name] = trap.shown(observed)
+    return plan, facts
+
+
+def _displayable(value: Any) -> Any:
+    """Replace bytes that are no text, which a result cannot carry."""
+    if isinstance(value, str):
+        return value.encode(ENCODING, BYTES_SURVIVE).decode(ENCODING, "replace")
+    if isinstance(value, dict):
+        return {key: _displayable(item) for key, item in value.items()}
+    return [_displayable(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,102 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node
+short_description: Keep a Kubernetes node with Calico from dying of known causes
+version_added: 0.1.0
+author: The nodeward.calico founders (@nodeward)
+description:
+  - Observes the node, plans what the given traps need, and applies what disrupts nothing, all in one round trip.
+  - A trap runs only when its option is given; an empty dictionary means its defaults.
+  - Before the first change a journal of the values before is kept on the node in C(/var/lib/nodeward/journal.json).
+    Changes are read back; when one fails, those made before it are put back and the task fails.
+  - When a trap cannot act on the node (bad input, a file that nobody can read), nothing at all is changed on it.
+extends_documentation_fragment:
+  - nodeward.calico.traps
+requirements:
+  - Linux with systemd, Python 3.9 or newer, root on the node
+attributes:
+  check_mode:
+    support: full
+    description: Looks at everything the real run would look at, and reports exactly the changes it would make.
+  diff_mode:
+    support: full
+    description: Shows every change with the value before and after.
+  idempotent:
+    support: full
+    description: A second run changes nothing unless something else changed the node in between.
+seealso:
+  - module: nodeward.calico.node_info
+"""
+
+EXAMPLES = r"""
+- name: Raise what limits the node's threads
+  nodeward.calico.node:
+    pid_limits: {}
+
+- name: See what a higher limit for crowded nodes would change
+  nodeward.calico.node:
+    pid_limits:
+      max_pods: 250
+      pids_per_pod: 2048
+  check_mode: true
+  diff: true
+"""
+
+RETURN = r"""
+changes:
+  description: What was changed, or in check mode would be, in the order of the changes.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - trap: pid_limits
+      target: sysctl kernel.pid_max
+      before: "49152"
+      after: "4194304"
+      why: every thread takes a process id; when they run out, nothing new can start on the node (incident B)
+      disrupts: ""
+pending:
+  description: What is needed too but disrupts the node and waits for consent, shaped like RV(changes).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+findings:
+  description: What a person should know and this module does not mend, shaped as in M(nodeward.calico.node_info).
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+facts:
+  description: What was seen before any change, by trap.
+  returned: success
+  type: dict
+  sample:
+    pid_limits:
+      parameters:
+        kernel.pid_max: {value: 49152, writable: true}
+      limits:
+        - {name: kernel.pid_max, limit: 49152, used: 46210, share: 0.9401}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.errors import NodewardError
+from ..module_utils._core.host import LocalHost
+from ..module_utils._node.run import argument_spec, harden
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        module.exit_json(**harden(module.params, LocalHost(), module.check_mode))
+    except NodewardError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_info
+short_description: See which known causes a Kubernetes node with Calico could die of
+version_added: 0.1.0
+author: The nodeward.calico founders (@nodeward)
+description:
+  - Makes the same observations and the same plan as M(nodeward.calico.node) with the same options, and never writes.
+  - Whatever M(nodeward.calico.node) would change, or refuse, is phrased as a finding.
+extends_documentation_fragment:
+  - nodeward.calico.traps
+requirements:
+  - Linux with systemd, Python 3.9 or newer, root on the node
+attributes:
+  check_mode:
+    support: full
+    description: The module only reads.
+  diff_mode:
+    support: N/A
+    description: The module changes nothing.
+  idempotent:
+    support: full
+    description: The module changes nothing.
+seealso:
+  - module: nodeward.calico.node
+"""
+
+EXAMPLES = r"""
+- name: Audit the node against the defaults
+  nodeward.calico.node_info:
+    pid_limits: {}
+  register: audit
+"""
+
+RETURN = r"""
+findings:
+  description: What a person should know, the worst first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: The trap and what was found, the same in every release.
+      type: str
+    trap:
+      description: The trap.
+      type: str
+    severity:
+      description: How bad it is; C(info), C(low), C(medium) or C(high).
+      type: str
+    where:
+      description: The parameter, file or cgroup.
+      type: str
+    observed:
+      description: What is there.
+      type: str
+    wanted:
+      description: What should be there.
+      type: str
+    why:
+      description: Why it matters, with the incident or the upstream source.
+      type: str
+    remedy:
+      description: What to do or run.
+      type: str
+    mended:
+      description: Whether M(nodeward.calico.node) mends it.
+      type: bool
+  sample:
+    - id: pid_limits.sysctl:kernel.pid_max
+      trap: pid_limits
+      severity: high
+      where: sysctl kernel.pid_max
+      observed: "49152"
+      wanted: "4194304"
+      why: every thread takes a process id; when they run out, nothing new can start on the node (incident B)
+      remedy: ansible-playbook nodeward.calico.harden --tags pid_limits
+      mended: true
+changes:
+  description: What M(nodeward.calico.node) would change, or plan and leave pending, shaped as it returns it.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+facts:
+  description: What was seen, by trap, shaped as M(nodeward.calico.node) returns it.
+  returned: success
+  type: dict
+  sample: {}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.errors import NodewardError
+from ..module_utils._core.host import LocalHost
+from ..module_utils._node.run import argument_spec, inform
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        module.exit_json(**inform(module.params, LocalHost()))
+    except NodewardError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
