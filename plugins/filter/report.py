@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable
 
 FORMAT = 1
 
 # The worst first.
 STATES = ("unreachable", "failed", "pending", "changed", "ok")
 
-Node = Dict[str, Any]
-Report = Dict[str, Any]
+Node = dict[str, Any]
+Report = dict[str, Any]
 
 
 def report(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], kind: str, check_mode: bool) -> Report:
@@ -68,5 +69,5 @@ def _state(result: Mapping[str, Any], error: str) -> str:
 class FilterModule:
     """Makes the filters known to Ansible."""
 
-    def filters(self) -> Dict[str, Callable[..., Any]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {"report": report, "node_error": node_error}

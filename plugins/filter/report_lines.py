@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable
 
 # Rows and names beyond these are counted, not printed; the file has them all.
 ROWS = 20
@@ -12,7 +13,7 @@ NAMES = 5
 SEVERITIES = ("high", "medium", "low", "info")
 
 
-def report_lines(report: Mapping[str, Any], path: str) -> List[str]:
+def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
     """Return the summary, a table of the nodes, what was changed and found (by kind), and where the file is."""
     return [
         *_summary(report),
@@ -27,14 +28,14 @@ def report_lines(report: Mapping[str, Any], path: str) -> List[str]:
     ]
 
 
-def _summary(report: Mapping[str, Any]) -> List[str]:
+def _summary(report: Mapping[str, Any]) -> list[str]:
     nodes = report["nodes"]
     states = [f"{count} {state}" for state, count in report["totals"].items() if count]
     mode = " in check mode" if report["check_mode"] else ""
     return [f"{report['kind']}{mode}: {len(nodes)} nodes ({', '.join(states)})"]
 
 
-def _table(nodes: Iterable[Mapping[str, Any]]) -> List[str]:
+def _table(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
     rows = [("NODE", "STATE", "CHANGES", "PENDING", *(severity.upper() for severity in SEVERITIES))]
     for node in nodes:
         found = [sum(f["severity"] == severity for f in node["findings"]) for severity in SEVERITIES]
@@ -49,18 +50,16 @@ def _changed_title(report: Mapping[str, Any]) -> str:
     return "Would change" if report["check_mode"] or report["kind"] == "audit" else "Changed"
 
 
-def _grouped(
-    report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]
-) -> List[str]:
+def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]) -> list[str]:
     """Say the same thing about many nodes once, with their names."""
-    groups: Dict[str, List[str]] = {}
+    groups: dict[str, list[str]] = {}
     for node in report["nodes"]:
         for item in node[part]:
             groups.setdefault(line(item), []).append(node["name"])
     return [f"{text}  [{_names(names)}]" for text, names in groups.items()]
 
 
-def _findings(report: Mapping[str, Any]) -> List[str]:
+def _findings(report: Mapping[str, Any]) -> list[str]:
     lines = _grouped(report, "findings", _finding_line)
     return sorted(lines, key=lambda line: SEVERITIES.index(line.split()[0]))
 
@@ -84,16 +83,16 @@ def _short(text: str) -> str:
     return line if len(line) <= 60 else line[:57] + "..."
 
 
-def _section(title: str, lines: List[str]) -> List[str]:
+def _section(title: str, lines: list[str]) -> list[str]:
     return ["", f"{title}:", *(f"  {line}" for line in _shortened(lines, ROWS, "lines"))] if lines else []
 
 
-def _shortened(lines: List[str], most: int, what: str) -> List[str]:
+def _shortened(lines: list[str], most: int, what: str) -> list[str]:
     rest = len(lines) - most
     return lines if rest <= 0 else [*lines[:most], f"... and {rest} more {what}, see the file"]
 
 
-def _names(names: List[str]) -> str:
+def _names(names: list[str]) -> str:
     rest = len(names) - NAMES
     return ", ".join(names) if rest <= 0 else f"{', '.join(names[:NAMES])} and {rest} more"
 
@@ -101,5 +100,5 @@ def _names(names: List[str]) -> str:
 class FilterModule:
     """Makes the filter known to Ansible."""
 
-    def filters(self) -> Dict[str, Callable[..., Any]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {"report_lines": report_lines}

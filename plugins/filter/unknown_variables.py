@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, Callable, Dict, Iterable, List
+from typing import Any, Callable
 
 from ..module_utils._node.run import TRAPS
 
 
-def unknown_variables(names: Iterable[str]) -> List[str]:
+def unknown_variables(names: Iterable[str]) -> list[str]:
     """Return a sentence for every name that begins like a variable of a trap and is none of them."""
     sentences = []
     for name in sorted(names):
@@ -21,7 +22,7 @@ def unknown_variables(names: Iterable[str]) -> List[str]:
     return sentences
 
 
-def _known() -> Dict[str, List[str]]:
+def _known() -> dict[str, list[str]]:
     # NAME_result is what the role registers; its own variables begin with an underscore.
     return {n: [*(f"{n}_{option}" for option in trap.OPTIONS), f"{n}_result"] for n, trap in TRAPS.items()}
 
@@ -29,5 +30,5 @@ def _known() -> Dict[str, List[str]]:
 class FilterModule:
     """Makes the filter known to Ansible."""
 
-    def filters(self) -> Dict[str, Callable[..., Any]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         return {"unknown_variables": unknown_variables}

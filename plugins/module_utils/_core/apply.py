@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from collections.abc import Sequence
 
 from . import journal
 from .errors import NodewardError
@@ -33,7 +33,7 @@ def apply(changes: Sequence[Change], host: Host) -> None:
         return
     check(changes, host)
     old_journal = host.read_text(journal.PATH)
-    done: List[Change] = []
+    done: list[Change] = []
     try:
         host.write_file(journal.PATH, journal.decode(old_journal).record(changes).encode(), journal.MODE)
         for change in changes:
@@ -47,7 +47,7 @@ def apply(changes: Sequence[Change], host: Host) -> None:
         raise _failed(error, where, left) from error
 
 
-def _put_back(done: Sequence[Change], old_journal: str | None, host: Host) -> List[str]:
+def _put_back(done: Sequence[Change], old_journal: str | None, host: Host) -> list[str]:
     """Undo in reverse order, the journal last; return what could not be undone."""
     left = []
     for change in reversed(done):

@@ -7,7 +7,8 @@ import contextlib
 import fcntl
 import os
 import time
-from typing import Iterator, List, Optional, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 from .errors import NodewardError
 from .files import BYTES_SURVIVE, ENCODING, remove_durably, why_not_writable, write_atomically
@@ -20,13 +21,13 @@ LOCK_INTERVAL = 0.2  # seconds
 class Host(Protocol):
     """What observe and the verbs may ask of a node. All paths are absolute."""
 
-    def read_text(self, path: str) -> Optional[str]:
+    def read_text(self, path: str) -> str | None:
         """Return the text of a file (undecodable bytes as surrogates), None where there is none."""
 
-    def list_folder(self, path: str) -> List[str]:
+    def list_folder(self, path: str) -> list[str]:
         """Return the sorted names in a folder, [] where there is none."""
 
-    def link_target(self, path: str) -> Optional[str]:
+    def link_target(self, path: str) -> str | None:
         """Return where a symbolic link points, None when ``path`` is none."""
 
     def is_writable(self, path: str) -> bool:
@@ -60,19 +61,19 @@ class LocalHost:
     def _path(self, path: str) -> str:
         return os.path.join(self._root, path.lstrip("/"))
 
-    def read_text(self, path: str) -> Optional[str]:
+    def read_text(self, path: str) -> str | None:
         # A process may end, and its folder in /proc vanish, between listing and reading.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, ProcessLookupError):
-            with open(self._path(path), "rb") as stream:
-                return stream.read().decode(ENCODING, BYTES_SURVIVE)
+        gone = (FileNotFoundError, NotADirectoryError, IsADirectoryError, ProcessLookupError)
+        with contextlib.suppress(*gone), open(self._path(path), "rb") as stream:
+            return stream.read().decode(ENCODING, BYTES_SURVIVE)
         return None
 
-    def list_folder(self, path: str) -> List[str]:
+    def list_folder(self, path: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return sorted(os.listdir(self._path(path)))
         return []
 
-    def link_target(self, path: str) -> Optional[str]:
+    def link_target(self, path: str) -> str | None:
         return os.readlink(self._path(path)) if os.path.islink(self._path(path)) else None
 
     def is_writable(self, path: str) -> bool:

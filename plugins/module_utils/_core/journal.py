@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Dict, Iterable, Optional, Tuple
 
 from .errors import NodewardError
 from .verbs import Change
@@ -20,19 +20,19 @@ class Entry:
     """One place: its state before our first change and after our last one; None means absent."""
 
     trap: str
-    before: Optional[str]
-    after: Optional[str]
+    before: str | None
+    after: str | None
 
 
 @dataclass(frozen=True)
 class Journal:
     """Entries by target (as ``Change.target`` names it), in the order of their first change."""
 
-    entries: Tuple[Tuple[str, Entry], ...] = ()
+    entries: tuple[tuple[str, Entry], ...] = ()
 
     def record(self, changes: Iterable[Change]) -> Journal:
         """Return the journal with these changes in it. The oldest ``before`` of a place is kept."""
-        entries: Dict[str, Entry] = dict(self.entries)
+        entries: dict[str, Entry] = dict(self.entries)
         for change in changes:
             known = entries.get(change.target)
             if known is None:
@@ -46,7 +46,7 @@ class Journal:
         return json.dumps(body, indent=1) + "\n"
 
 
-def decode(text: Optional[str]) -> Journal:
+def decode(text: str | None) -> Journal:
     """Read a journal; None (no file yet) is an empty one. Raises NodewardError on anything unknown."""
     if text is None:
         return Journal()

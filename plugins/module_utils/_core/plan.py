@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from typing import Collection, Dict, List, Tuple, Union
 
 from .verbs import Change
 
@@ -32,7 +32,7 @@ class Finding:
     def trap(self) -> str:
         return self.id.split(".", 1)[0]
 
-    def describe(self) -> Dict[str, Union[str, bool]]:
+    def describe(self) -> dict[str, str | bool]:
         """Shape the finding for results and reports."""
         return {"trap": self.trap, **asdict(self)}
 
@@ -65,9 +65,9 @@ class Refusal:
 class Plan:
     """Changes in the order in which they are made, findings, and reasons not to start at all."""
 
-    changes: Tuple[Change, ...] = ()
-    findings: Tuple[Finding, ...] = ()
-    refusals: Tuple[Refusal, ...] = ()
+    changes: tuple[Change, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     def __add__(self, other: Plan) -> Plan:
         return Plan(
@@ -76,12 +76,12 @@ class Plan:
             refusals=self.refusals + other.refusals,
         )
 
-    def split(self, allow: Collection[str]) -> Tuple[Tuple[Change, ...], Tuple[Change, ...]]:
+    def split(self, allow: Collection[str]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
         """Return (what may be done now, what waits for consent); ``allow`` holds words of consent."""
         now = tuple(c for c in self.changes if not c.reason.disrupts or c.reason.disrupts in allow)
         return now, tuple(c for c in self.changes if c not in now)
 
-    def audit(self) -> List[Finding]:
+    def audit(self) -> list[Finding]:
         """Phrase the whole plan as findings, the worst first, so that audit and harden cannot disagree."""
         everything = [
             *(refusal.as_finding() for refusal in self.refusals),
@@ -105,5 +105,5 @@ def _as_finding(change: Change) -> Finding:
     )
 
 
-def _shown(value: Union[str, None]) -> str:
+def _shown(value: str | None) -> str:
     return "absent" if value is None else value.strip()

@@ -10,9 +10,9 @@ pattern sets only what no file names in full; /etc/sysctl.conf is not read at bo
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Collection, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from .host import Host
 
@@ -52,10 +52,10 @@ class Garbled:
     text: str
 
 
-def observe(host: Host, names: Collection[str]) -> Tuple[List[Assignment], List[Garbled]]:
+def observe(host: Host, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
     """Read what all files but our own drop-in say of these parameters, in reading order."""
-    assignments: List[Assignment] = []
-    garbled: List[Garbled] = []
+    assignments: list[Assignment] = []
+    garbled: list[Garbled] = []
     for path in reading_order(f"{folder}/{name}" for folder in FOLDERS for name in host.list_folder(folder)):
         if path != DROP_IN:
             numbered, bad = numbers(host, path, names)
@@ -64,21 +64,19 @@ def observe(host: Host, names: Collection[str]) -> Tuple[List[Assignment], List[
     return assignments, garbled
 
 
-def numbers(host: Host, path: str, names: Collection[str]) -> Tuple[List[Assignment], List[Garbled]]:
+def numbers(host: Host, path: str, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
     """Read the lines of one file that reach these parameters; one that gives no number is garbled."""
     assignments, garbled = parse(host.read_text(path) or "", path)
     reaching = [a for a in assignments if any(winner([a], name) for name in names)]
     numbered = [a for a in reaching if re.fullmatch(r"[0-9]+", a.value)]
-    garbled += [
-        Garbled(a.path, a.line, _printable(f"{a.name} = {a.value}")) for a in reaching if a not in numbered
-    ]
+    garbled += [Garbled(a.path, a.line, _printable(f"{a.name} = {a.value}")) for a in reaching if a not in numbered]
     return numbered, garbled
 
 
-def reading_order(paths: Iterable[str]) -> List[str]:
+def reading_order(paths: Iterable[str]) -> list[str]:
     """Sort the paths of .conf files as they are read, without those that another one masks."""
     rank = {folder: position for position, folder in enumerate(FOLDERS)}
-    chosen: Dict[str, Tuple[int, str]] = {}
+    chosen: dict[str, tuple[int, str]] = {}
     for path in paths:
         folder, _slash, name = path.rpartition("/")
         candidate = (rank[folder], path)
@@ -87,10 +85,10 @@ def reading_order(paths: Iterable[str]) -> List[str]:
     return [chosen[name][1] for name in sorted(chosen)]
 
 
-def parse(text: str, path: str) -> Tuple[List[Assignment], List[Garbled]]:
+def parse(text: str, path: str) -> tuple[list[Assignment], list[Garbled]]:
     """Split the text of one file into its assignments and what cannot be read as one."""
-    assignments: List[Assignment] = []
-    garbled: List[Garbled] = []
+    assignments: list[Assignment] = []
+    garbled: list[Garbled] = []
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.strip()
         if not line or line[0] in "#;":
@@ -104,7 +102,7 @@ def parse(text: str, path: str) -> Tuple[List[Assignment], List[Garbled]]:
     return assignments, garbled
 
 
-def winner(assignments: Sequence[Assignment], name: str) -> Optional[Assignment]:
+def winner(assignments: Sequence[Assignment], name: str) -> Assignment | None:
     """Return the assignment that holds after boot, of assignments in reading order."""
     exact = [a for a in assignments if a.name == name]
     matching = exact or [a for a in assignments if _matches(name, a.name)]

@@ -8,7 +8,7 @@ journalled and turned round.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Union
+from typing import Union
 
 from .errors import NodewardError
 from .host import Host
@@ -74,7 +74,7 @@ class WriteFile:
     """Write a whole file that we own. ``before`` is None where there was none; ``mode`` is for a new one."""
 
     path: str
-    before: Optional[str]
+    before: str | None
     after: str
     reason: Reason
     mode: int = 0o644
@@ -135,7 +135,7 @@ def sysctl_path(name: str) -> str:
     return "/proc/sys/" + name.replace(".", "/")
 
 
-def describe(change: Change) -> Dict[str, Optional[str]]:
+def describe(change: Change) -> dict[str, str | None]:
     """Shape a change for results and reports: what, from, to, and why."""
     return {
         "trap": change.reason.trap,
@@ -147,7 +147,7 @@ def describe(change: Change) -> Dict[str, Optional[str]]:
     }
 
 
-def diff(change: Change) -> Dict[str, str]:
+def diff(change: Change) -> dict[str, str]:
     """Shape a change for Ansible's diff mode."""
     return {
         "before_header": change.target,
@@ -168,16 +168,16 @@ def require_writable(host: Host, path: str, size: int) -> None:
         )
 
 
-def _with_newline(text: Optional[str]) -> str:
+def _with_newline(text: str | None) -> str:
     return text if not text or text.endswith("\n") else text + "\n"
 
 
-def _present(change: Change, host: Host) -> Optional[str]:
+def _present(change: Change, host: Host) -> str | None:
     text = host.read_text(change.path)
     return text.strip() if isinstance(change, SetSysctl) and text is not None else text
 
 
-def _still(change: Change, present: Optional[str], expected: Optional[str]) -> None:
+def _still(change: Change, present: str | None, expected: str | None) -> None:
     if present != expected:
         raise NodewardError(
             what=f"something else changed it since it was read (expected {expected!r}, found {present!r})",
@@ -186,7 +186,7 @@ def _still(change: Change, present: Optional[str], expected: Optional[str]) -> N
         )
 
 
-def _took(change: Change, present: Optional[str], wanted: Optional[str]) -> None:
+def _took(change: Change, present: str | None, wanted: str | None) -> None:
     if present != wanted:
         raise NodewardError(
             what=f"the value did not take: wrote {wanted!r}, read back {present!r}",

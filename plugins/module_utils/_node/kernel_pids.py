@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
 
 PID_MAX = "kernel.pid_max"
 THREADS_MAX = "kernel.threads-max"
@@ -30,7 +29,7 @@ class Machine:
         return max(16384 if self.is_64_bit else 8192, self.page_size)
 
 
-def bounds(machine: Machine, parameter: str) -> Tuple[int, int]:
+def bounds(machine: Machine, parameter: str) -> tuple[int, int]:
     """Return the smallest and the largest value that the kernel accepts; all others are EINVAL.
 
     Sources: kernel/pid.c pid_idr_init and include/linux/threads.h PID_MAX_LIMIT for pid_max;

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional
 
 from .._core.host import Host
 from . import processes
@@ -42,12 +42,12 @@ def observe(host: Host, names: Mapping[int, str]) -> Kubelet:
     return Kubelet()
 
 
-def _settings(host: Host, flags: Dict[str, str]) -> Dict[str, int]:
+def _settings(host: Host, flags: dict[str, str]) -> dict[str, int]:
     texts = [host.read_text(flags["config"])] if "config" in flags else []
     folder = flags.get("config-dir")
     if folder:
         texts += [host.read_text(f"{folder}/{n}") for n in host.list_folder(folder) if n.endswith(".conf")]
-    settings: Dict[str, int] = {}
+    settings: dict[str, int] = {}
     for key, flag in (("maxPods", "max-pods"), ("podPidsLimit", "pod-max-pids")):
         for candidate in [*(_number_at(key, text) for text in texts), _number(flags.get(flag))]:
             if candidate is not None:
@@ -55,9 +55,9 @@ def _settings(host: Host, flags: Dict[str, str]) -> Dict[str, int]:
     return settings
 
 
-def _flags(command_line: List[str]) -> Dict[str, str]:
+def _flags(command_line: list[str]) -> dict[str, str]:
     """Read '--name=value' and '--name value'; a flag without a value is ''."""
-    flags: Dict[str, str] = {}
+    flags: dict[str, str] = {}
     for argument, following in zip(command_line, [*command_line[1:], "--"]):
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
@@ -65,7 +65,7 @@ def _flags(command_line: List[str]) -> Dict[str, str]:
     return flags
 
 
-def _number_at(key: str, text: Optional[str]) -> Optional[int]:
+def _number_at(key: str, text: str | None) -> int | None:
     """Read a top-level number of a KubeletConfiguration in YAML or JSON.
 
     A node need not have a YAML library; for a whole number at the top level none is needed.
@@ -74,5 +74,5 @@ def _number_at(key: str, text: Optional[str]) -> Optional[int]:
     return int(found.group(1)) if found else None
 
 
-def _number(text: Optional[str]) -> Optional[int]:
+def _number(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"-?\d+", text) else None

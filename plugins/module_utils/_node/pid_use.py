@@ -9,8 +9,8 @@ full answers EAGAIN, which is what incident B looked like.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import List, Mapping, Optional, Set, Tuple
 
 from .._core.host import Host
 from . import processes
@@ -43,9 +43,9 @@ class Use:
     """``threads`` of the whole node, and every cgroup limit that pods, kubelet or runtime stand under."""
 
     threads: int
-    cgroups: Tuple[Limit, ...] = ()
+    cgroups: tuple[Limit, ...] = ()
 
-    def limits(self, parameters: Mapping[str, int]) -> List[Limit]:
+    def limits(self, parameters: Mapping[str, int]) -> list[Limit]:
         """Return all limits, the one nearest to be hit first; ``parameters`` are the node-wide ones.
 
         Of limits that count the same threads the smallest comes first, while a service's own small
@@ -67,16 +67,17 @@ def observe(host: Host, names: Mapping[int, str]) -> Use:
     return Use(threads=threads, cgroups=tuple(limit for limit in limits if limit is not None))
 
 
-def _cgroups(host: Host, names: Mapping[int, str], mount: str) -> Set[str]:
+def _cgroups(host: Host, names: Mapping[int, str], mount: str) -> set[str]:
     """Return the cgroups of interest with all their ancestors, below the root (which has no limit)."""
     leaves = {path for path in POD_CGROUPS if host.list_folder(mount + path)}
     for pid in processes.called(names, POD_SERVICES):
         leaves.add(_cgroup_of(host, pid, mount))
-    paths: Set[str] = set()
+    paths: set[str] = set()
     for leaf in leaves:
-        while leaf not in ("/", ""):
-            paths.add(leaf)
-            leaf = posixpath.dirname(leaf)
+        path = leaf
+        while path not in ("/", ""):
+            paths.add(path)
+            path = posixpath.dirname(path)
     return paths
 
 
@@ -88,7 +89,7 @@ def _cgroup_of(host: Host, pid: int, mount: str) -> str:
     return "/"
 
 
-def _limit(host: Host, mount: str, path: str) -> Optional[Limit]:
+def _limit(host: Host, mount: str, path: str) -> Limit | None:
     maximum = (host.read_text(f"{mount}{path}/pids.max") or "max").strip()
     current = (host.read_text(f"{mount}{path}/pids.current") or "0").strip()
     return None if maximum == "max" else Limit(path, int(maximum), int(current))

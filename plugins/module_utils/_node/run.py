@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from typing import Any, Callable, Collection, Dict, List, Mapping, Protocol, Sequence, Tuple
+from typing import Any, Callable, Protocol
 
 from .._core.apply import apply, check
 from .._core.errors import NodewardError
 from .._core.files import BYTES_SURVIVE, ENCODING
 from .._core.host import Host, LocalHost
 from .._core.plan import Plan
-from .._core.verbs import Change, describe, diff
+from .._core.verbs import describe, diff
 from . import pid_limits
 
 # Words that Ansible puts into ansible_run_tags and ansible_skip_tags for more than one tag.
@@ -21,17 +22,17 @@ ALL_TAGS = {"all", "tagged"}
 class Trap(Protocol):
     """What the module of a node trap holds."""
 
-    OPTIONS: Dict[str, Dict[str, Any]]
+    OPTIONS: dict[str, dict[str, Any]]
     Policy: Callable[..., Any]
     observe: Callable[[Host], Any]
     plan: Callable[[Any, Any], Plan]
-    shown: Callable[[Any], Dict[str, Any]]
+    shown: Callable[[Any], dict[str, Any]]
 
 
-TRAPS: Dict[str, Trap] = {pid_limits.TRAP: pid_limits}
+TRAPS: dict[str, Trap] = {pid_limits.TRAP: pid_limits}
 
 
-def argument_spec() -> Dict[str, Dict[str, Any]]:
+def argument_spec() -> dict[str, dict[str, Any]]:
     """Return the options of node and node_info; the traps' defaults stand here and nowhere else."""
     traps = {name: {"type": "dict", "options": trap.OPTIONS} for name, trap in TRAPS.items()}
     return {
@@ -41,7 +42,7 @@ def argument_spec() -> Dict[str, Dict[str, Any]]:
     }
 
 
-def inform(params: Mapping[str, Any], host: LocalHost) -> Dict[str, Any]:
+def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
     """Observe and plan, and phrase the plan as findings. Never writes. Raises NodewardError."""
     plan, facts = _plan(params, host)
     return _displayable(
@@ -54,7 +55,7 @@ def inform(params: Mapping[str, Any], host: LocalHost) -> Dict[str, Any]:
     )
 
 
-def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> Dict[str, Any]:
+def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict[str, Any]:
     """Observe, plan, and apply what disrupts nothing; the rest is returned as pending.
 
     Raises NodewardError with nothing changed when a trap refuses the node or a change fails.
@@ -81,14 +82,14 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> Dict
     )
 
 
-def selected(given: Collection[str], tags: Collection[str], skip_tags: Collection[str]) -> List[str]:
+def selected(given: Collection[str], tags: Collection[str], skip_tags: Collection[str]) -> list[str]:
     """Return the traps that a run with these tags is about, in the order of TRAPS."""
     wanted = given if ALL_TAGS & set(tags) else set(given) & set(tags)
     left_out = set(TRAPS) if ALL_TAGS & set(skip_tags) else set(skip_tags)
     return [name for name in TRAPS if name in wanted and name not in left_out]
 
 
-def _plan(params: Mapping[str, Any], host: LocalHost) -> Tuple[Plan, Dict[str, Any]]:
+def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
     if not host.is_root():
         raise NodewardError(
             what="this needs root on the node",

@@ -1,0 +1,206 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Kernel parameters as floors: what is right now, what the next boot makes of it, and who else writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from .._core import sysctl_d
+from .._core.host import Host
+from .._core.plan import Finding, Plan, Refusal
+from .._core.verbs import MANAGED_BY, Change, Reason, SetSysctl, WriteFile, sysctl_path
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What one parameter should at least be, or exactly.
+
+    ``bounds`` are the smallest and largest value that the kernel accepts, ``default`` is what it sets at
+    boot when no file does, ``variable`` is what a user calls the floor. A value below ``least`` would
+    starve what runs now; it is refused.
+    """
+
+    name: str
+    value: int
+    variable: str
+    bounds: tuple[int, int]
+    default: int
+    exact: bool = False
+    least: int = 0
+
+    def met_by(self, value: int) -> bool:
+        return value == self.value if self.exact else value >= self.value
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A kernel parameter as /proc/sys has it."""
+
+    value: int
+    writable: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The parameters by name, and what the files of the node say of them.
+
+    ``assignments`` are the lines of all sysctl.d files but ours, in reading order, ``sysctl_conf`` those
+    of /etc/sysctl.conf; ``garbled`` are lines that cannot be read. ``drop_in`` is the text of our own
+    file, ``drop_in_link`` where it points if it is a link.
+    """
+
+    parameters: Mapping[str, Parameter]
+    assignments: tuple[sysctl_d.Assignment, ...] = ()
+    garbled: tuple[sysctl_d.Garbled, ...] = ()
+    sysctl_conf: tuple[sysctl_d.Assignment, ...] = ()
+    drop_in: str | None = None
+    drop_in_link: str | None = None
+
+    @property
+    def values(self) -> dict[str, int]:
+        return {name: parameter.value for name, parameter in self.parameters.items()}
+
+    def in_files(self, name: str) -> int | None:
+        """Return what the files but ours set at boot, None when they do not."""
+        last = sysctl_d.winner(self.assignments, name)
+        return int(last.value) if last else None
+
+
+def observe(host: Host, names: Sequence[str]) -> Facts:
+    """Read the parameters and all files that may set them; reads only."""
+    assignments, garbled = sysctl_d.observe(host, names)
+    conf, _never_read_at_boot = sysctl_d.numbers(host, sysctl_d.PROCPS_FILE, names)
+    return Facts(
+        parameters={name: _parameter(host, name) for name in names},
+        assignments=tuple(assignments),
+        garbled=tuple(garbled),
+        sysctl_conf=tuple(conf),
+        drop_in=host.read_text(sysctl_d.DROP_IN),
+        drop_in_link=host.link_target(sysctl_d.DROP_IN),
+    )
+
+
+def _parameter(host: Host, name: str) -> Parameter:
+    path = sysctl_path(name)
+    return Parameter(value=int(host.read_text(path) or "0"), writable=host.is_writable(path))
+
+
+def plan(facts: Facts, floors: Sequence[Floor], reason: Reason) -> Plan:
+    """Decide what meets the floors now and after the next boot; pure."""
+    trap = reason.trap
+    refusals = (*_out_of_bounds(facts, floors, trap), *_unreadable(facts, trap))
+    if refusals:
+        return Plan(refusals=refusals)
+    ours = [floor for floor in floors if facts.parameters[floor.name].writable]
+    targets = {floor.name: _target(facts, floor) for floor in ours}
+    return Plan(
+        changes=(*_now(facts, targets, reason), *_at_boot(facts, ours, targets, trap)),
+        findings=(*_read_only(facts, floors, trap), *_overridden(facts, ours, targets, trap)),
+    )
+
+
+def _target(facts: Facts, floor: Floor) -> int:
+    """Return the value that is right now and after a boot: the floor, or what is higher already."""
+    if floor.exact:
+        return floor.value
+    return max(floor.value, facts.parameters[floor.name].value, facts.in_files(floor.name) or 0)
+
+
+def _now(facts: Facts, targets: Mapping[str, int], reason: Reason) -> Iterator[Change]:
+    for name, target in targets.items():
+        value = facts.parameters[name].value
+        if value != target:
+            yield SetSysctl(name, str(value), str(target), reason)
+
+
+def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str) -> Iterator[Change]:
+    """Own a drop-in for what a boot would otherwise undo; a line stays in it once it is there."""
+    text = facts.drop_in or ""
+    kept = {assignment.name for assignment in sysctl_d.parse(text, sysctl_d.DROP_IN)[0]}
+    needed = {f.name: targets[f.name] for f in floors if f.name in kept or not _met_at_boot(facts, f)}
+    wanted = sysctl_d.render(needed, MANAGED_BY)
+    if needed and wanted != text:
+        why = "the next boot would otherwise set another value"
+        yield WriteFile(sysctl_d.DROP_IN, facts.drop_in, wanted, Reason(trap, why))
+
+
+def _met_at_boot(facts: Facts, floor: Floor) -> bool:
+    in_files = facts.in_files(floor.name)
+    return floor.met_by(floor.default if in_files is None else in_files)
+
+
+def _out_of_bounds(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator[Refusal]:
+    for floor in floors:
+        smallest, largest = floor.bounds
+        if not smallest <= floor.value <= largest:
+            yield Refusal(
+                trap=trap,
+                what=f"{floor.value} is outside of what this kernel accepts ({smallest} to {largest})",
+                where=floor.name,
+                remedy=f"Set {floor.variable} to a number from {smallest} to {largest}",
+            )
+        elif floor.exact and floor.value < min(floor.least, facts.parameters[floor.name].value):
+            yield Refusal(
+                trap=trap,
+                what=f"lowering it to {floor.value} would leave less than twice what is in use now",
+                where=floor.name,
+                remedy=f"Set {floor.variable} to {floor.least} or more, or do not ask for exact values",
+            )
+
+
+def _unreadable(facts: Facts, trap: str) -> Iterator[Refusal]:
+    for line in facts.garbled:
+        yield Refusal(
+            trap=trap,
+            what=f"line {line.line} is no assignment ({line.text!r}), so what the next boot sets cannot be told",
+            where=line.path,
+            remedy="Mend or remove that line (sysctl.d(5): name = value), then run again",
+        )
+    if facts.drop_in_link is not None:
+        yield Refusal(
+            trap=trap,
+            what=f"is a link to {facts.drop_in_link}: someone has masked or moved our drop-in",
+            where=sysctl_d.DROP_IN,
+            remedy=f"Remove the link, or leave this trap out (--skip-tags {trap})",
+        )
+
+
+def _read_only(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator[Finding]:
+    for floor in floors:
+        parameter = facts.parameters[floor.name]
+        if not parameter.writable:
+            yield Finding(
+                id=f"{trap}.read_only",
+                severity="info",
+                where=floor.name,
+                observed=f"{parameter.value}, and {sysctl_path(floor.name)} cannot be written here",
+                wanted="a node that owns its kernel",
+                why="in a container the kernel is the host's; nothing was done about this parameter",
+                remedy="Run the trap on the machine that owns the kernel",
+            )
+
+
+def _overridden(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str) -> Iterator[Finding]:
+    """Find what is read after our drop-in, at boot or when somebody runs ``sysctl --system``."""
+    behind_ours = [a for a in facts.assignments if _file_name(a.path) > _file_name(sysctl_d.DROP_IN)]
+    for floor in floors:
+        for lines, severity, when in (
+            (behind_ours, "high", "at boot"),
+            (facts.sysctl_conf, "low", "by 'sysctl --system'"),
+        ):
+            line = sysctl_d.winner(lines, floor.name)
+            if line and not floor.met_by(int(line.value)):
+                yield Finding(
+                    id=f"{trap}.overridden",
+                    severity=severity,
+                    where=f"{line.path} line {line.line}",
+                    observed=f"{floor.name} = {line.value}",
+                    wanted=str(targets[floor.name]),
+                    why=f"this file is read after {sysctl_d.DROP_IN} {when}, so its value wins then",
+                    remedy="Remove the line, or have the tool that writes it set the wanted value",
+                )
+
+
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2]
