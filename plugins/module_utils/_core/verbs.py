@@ -169,7 +169,9 @@ def require_writable(host: Host, path: str, size: int) -> None:
 
 
 def _with_newline(text: str | None) -> str:
-    return text if not text or text.endswith("\n") else text + "\n"
+    if not text:
+        return ""
+    return text if text.endswith("\n") else text + "\n"
 
 
 def _present(change: Change, host: Host) -> str | None:

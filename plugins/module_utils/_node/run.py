@@ -20,13 +20,16 @@ ALL_TAGS = {"all", "tagged"}
 
 
 class Trap(Protocol):
-    """What the module of a node trap holds."""
+    """What the Python module of a node trap holds."""
 
     OPTIONS: dict[str, dict[str, Any]]
-    Policy: Callable[..., Any]
-    observe: Callable[[Host], Any]
-    plan: Callable[[Any, Any], Plan]
-    shown: Callable[[Any], dict[str, Any]]
+    Policy: Any  # a dataclass whose fields are the options
+
+    def observe(self, host: Host, /) -> Any: ...
+
+    def plan(self, facts: Any, policy: Any, /) -> Plan: ...
+
+    def shown(self, facts: Any, /) -> dict[str, Any]: ...
 
 
 TRAPS: dict[str, Trap] = {pid_limits.TRAP: pid_limits}
@@ -106,10 +109,14 @@ def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, A
     return plan, facts
 
 
-def _displayable(value: Any) -> Any:
+def _displayable(result: dict[str, Any]) -> dict[str, Any]:
     """Replace bytes that are no text, which a result cannot carry."""
-    if isinstance(value, str):
-        return value.encode(ENCODING, BYTES_SURVIVE).decode(ENCODING, "replace")
-    if isinstance(value, dict):
-        return {key: _displayable(item) for key, item in value.items()}
-    return [_displayable(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return {key: _displayable_item(item) for key, item in result.items()}
+
+
+def _displayable_item(item: Any) -> Any:
+    if isinstance(item, str):
+        return item.encode(ENCODING, BYTES_SURVIVE).decode(ENCODING, "replace")
+    if isinstance(item, dict):
+        return _displayable(item)
+    return [_displayable_item(each) for each in item] if isinstance(item, (list, tuple)) else item
