@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from typing import Any, Callable, Protocol
+from typing import Any, Protocol
 
 from .._core.apply import apply, check
 from .._core.errors import NodewardError
