@@ -1,0 +1,27 @@
+"""A lab of three nodes for the whole session, and ansible-playbook as a user runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet.fleet import Fleet
+from tests.lab import Lab
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    lab = Lab(name="fleet", nodes=3)
+    lab.down()
+    lab.up()
+    yield lab
+    lab.down()
+
+
+@pytest.fixture
+def fleet(lab: Lab, tmp_path: Path) -> Fleet:
+    """Fresh nodes, as incident B found them."""
+    lab.reset("node1", "node2", "node3")
+    return Fleet(lab, tmp_path)

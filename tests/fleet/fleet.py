@@ -1,0 +1,96 @@
+"""Run a playbook on the lab's nodes, and look at the nodes with tools that are not ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab import Lab
+
+NODES = ("node1", "node2", "node3")
+LIMIT = 120.0  # seconds for one run of a playbook; it takes about five
+
+_TOOLS = Path(sys.executable).parent
+
+# Every file a run could reach, with owner, mode and content, and the two parameters. Not what systemd and
+# dpkg keep for themselves.
+LOOK = r"""
+places="/etc /root /usr/local /usr/lib/sysctl.d /var/lib"
+skip="-path /var/lib/systemd -o -path /var/lib/dpkg -o -path /root/.ansible"
+find $places \( $skip \) -prune -o -printf '%p %y %m %U %l\n' | sort
+find $places \( $skip \) -prune -o -type f -exec sha256sum -- {} + | sort -k 2
+cat /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of one ansible-playbook: exit code, all it printed, and the report it kept (or {})."""
+
+    code: int
+    output: str
+    report: dict[str, Any]
+
+    def node(self, name: str) -> dict[str, Any]:
+        [node] = [node for node in self.report["nodes"] if node["name"] == name]
+        return dict(node)
+
+    def recap(self, name: str) -> dict[str, int]:
+        """Return the numbers of Ansible's own recap."""
+        line = re.search(rf"^{name} +: (.*)$", self.output, re.MULTILINE)
+        assert line, f"no recap of {name} in:\n{self.output}"
+        return {key: int(value) for key, value in (pair.split("=") for pair in line.group(1).split())}
+
+
+class Fleet:
+    """The lab's three nodes and a folder for the reports of one test."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.folder = folder
+
+    def command(self, playbook: str, *words: str) -> list[str]:
+        ansible = str(_TOOLS / "ansible-playbook")
+        report = ["-e", f"report_folder={self.folder}"]
+        return [ansible, playbook, "-i", str(self.lab.inventory), *report, *words]
+
+    def play(self, playbook: str, *words: str) -> Run:
+        """Run a playbook (harden, audit, or a path) to its end."""
+        return self.run(self.command(playbook if "/" in playbook else f"nodeward.calico.{playbook}", *words))
+
+    def run(self, command: list[str]) -> Run:
+        """Run a command to its end and read the report that it left."""
+        for old in self.folder.glob("*.json"):
+            old.unlink()
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        print(done.stdout)
+        reports = [json.loads(path.read_text()) for path in self.folder.glob("*.json")]
+        return Run(done.returncode, done.stdout, reports[0] if reports else {})
+
+    def address(self, node: str) -> str:
+        command = [str(_TOOLS / "ansible-inventory"), "-i", str(self.lab.inventory), "--host", node]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+        return str(json.loads(shown)["ansible_host"])
+
+    def look(self, node: str) -> str:
+        """Return everything a run could change on a node, as find, sha256sum and /proc show it."""
+        return self.lab.run(node, LOOK).stdout
+
+    def limits(self, node: str) -> tuple[int, int]:
+        """Return kernel.pid_max and kernel.threads-max as /proc has them."""
+        text = self.lab.run(node, "cat /proc/sys/kernel/pid_max /proc/sys/kernel/threads-max").stdout
+        pid_max, threads_max = text.split()
+        return int(pid_max), int(threads_max)
