@@ -85,9 +85,9 @@ class Fleet:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
         return str(json.loads(shown)["ansible_host"])
 
-    def look(self, node: str) -> str:
+    def look(self, node: str) -> list[str]:
         """Return everything a run could change on a node, as find, sha256sum and /proc show it."""
-        return self.lab.run(node, LOOK).stdout
+        return self.lab.run(node, LOOK).stdout.splitlines()
 
     def limits(self, node: str) -> tuple[int, int]:
         """Return kernel.pid_max and kernel.threads-max as /proc has them."""

@@ -7,40 +7,63 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from tests.fleet.fleet import NODES, Fleet
 
-# Parts of the time that an undisturbed run takes; the node task is somewhere around the middle.
-MOMENTS = (0.25, 0.4, 0.5, 0.6, 0.75)
+# What the run has just printed when it is killed, and how many of the nodes may be changed by then. The
+# nodes are worked on one after the other here, so that there is a middle.
+MOMENTS = {
+    "before any node": ("TASK [Refuse an inventory", {0}),
+    "in the middle of the first node": ("TASK [nodeward.calico.node : Observe, plan", {0, 1}),
+    "between two nodes": ("changed: [", {1, 2}),
+    "after all nodes": ("PLAY [The report]", {3}),
+}
 
 
-def test_killed_controller(fleet: Fleet) -> None:
-    start = time.monotonic()
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, list[str]]:
+    """What the nodes look like after one run that nobody killed; filled by the first test."""
+    return {}
+
+
+def test_undisturbed_run(fleet: Fleet, undisturbed: dict[str, list[str]]) -> None:
+    fresh = {node: fleet.look(node) for node in NODES}
     assert fleet.play("harden").code == 0
-    duration = time.monotonic() - start
-    wanted = {node: fleet.look(node) for node in NODES}
-
-    stages = set()
-    for moment in MOMENTS:
-        fleet.lab.reset(*NODES)
-        fresh = {node: fleet.look(node) for node in NODES}
-        kill_after(fleet.command("nodeward.calico.harden"), moment * duration)
-        stages.add(sum(fleet.look(node) != fresh[node] for node in NODES))
-
-        assert fleet.play("harden").code == 0
-        assert {node: fleet.look(node) for node in NODES} == wanted
-    assert len(stages) > 1, "the kills all came before, or all came after the change"
+    undisturbed.update({node: fleet.look(node) for node in NODES})
+    assert all(different(undisturbed[node], fresh[node]) for node in NODES), "there is nothing to interrupt"
 
 
-def kill_after(command: list[str], seconds: float) -> None:
-    """Start the command in a session of its own and kill all of that session at once."""
+@pytest.mark.parametrize(("printed", "changed"), MOMENTS.values(), ids=MOMENTS.keys())
+def test_killed_run_is_finished_by_the_next(
+    fleet: Fleet, undisturbed: dict[str, list[str]], printed: str, changed: set[int]
+) -> None:
+    fresh = {node: fleet.look(node) for node in NODES}
+    kill_when_printed(fleet.command("nodeward.calico.harden", "--forks=1"), printed)
+    assert sum(bool(different(fleet.look(node), fresh[node])) for node in NODES) in changed
+
+    assert fleet.play("harden").code == 0
+    for node in NODES:
+        assert different(fleet.look(node), undisturbed[node]) == []
+
+
+def different(one: list[str], other: list[str]) -> list[str]:
+    """Return the lines that only one of two nodes has; each fresh node gives itself an id at its boot."""
+    return sorted(line for line in set(one) ^ set(other) if not line.endswith("/etc/machine-id"))
+
+
+def kill_when_printed(command: list[str], text: str) -> None:
+    """Start the command in a session of its own; kill all of that session as soon as it prints the text."""
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
     ) as process:
-        time.sleep(seconds)
+        assert process.stdout is not None
+        assert any(text in line for line in process.stdout), f"never printed {text!r}"
         os.killpg(process.pid, signal.SIGKILL)
-    # what ran on a node at that moment ends by itself within this time
+    # what ran on a node at that moment has ended by then
     time.sleep(2)

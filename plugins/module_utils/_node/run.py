@@ -47,6 +47,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 
 def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
     """Observe and plan, and phrase the plan as findings. Never writes. Raises NodewardError."""
+    _require_root(host)
     plan, facts = _plan(params, host)
     return _displayable(
         {
@@ -63,6 +64,7 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict
 
     Raises NodewardError with nothing changed when a trap refuses the node or a change fails.
     """
+    _require_root(host)
     with nullcontext() if check_mode else host.lock():
         plan, facts = _plan(params, host)
         if plan.refusals:
@@ -92,13 +94,16 @@ def selected(given: Collection[str], tags: Collection[str], skip_tags: Collectio
     return [name for name in TRAPS if name in wanted and name not in left_out]
 
 
-def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
+def _require_root(host: LocalHost) -> None:
     if not host.is_root():
         raise NodewardError(
             what="this needs root on the node",
             where="nodeward.calico",
             remedy="Log in as root or run with --become (-b)",
         )
+
+
+def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
     given = [name for name in TRAPS if params[name] is not None]
     plan, facts = Plan(), {}
     for name in selected(given, params["tags"], params["skip_tags"]):
