@@ -1,0 +1,62 @@
+"""The stages of `make test`, in the order in which they run. To add one, add it here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .model import Stage, Step
+
+_SCENARIO = "default"
+_REPORTS = Path(".cache/reports")
+
+
+def _tool(name: str, *arguments: str) -> tuple[str, ...]:
+    """Name a program of the virtual environment this runs in, whatever PATH says."""
+    return (str(Path(sys.executable).with_name(name)), *arguments)
+
+
+def _pytest(name: str, *arguments: str) -> Step:
+    report = _REPORTS / f"{name}.xml"
+    return Step(name, _tool("pytest", f"--junit-xml={report}", *arguments), report=report)
+
+
+def _molecule(action: str, *, cleans_up: bool = False) -> Step:
+    # single_steps.yml makes each sub-command do its own step only, so that each has an exit code
+    configuration = ("-c", ".config/molecule/config.yml", "-c", "tests/stages/single_steps.yml")
+    command = _tool("molecule", *configuration, action, "--scenario-name", _SCENARIO)
+    return Step(f"{_SCENARIO} {action}", command, cleans_up=cleans_up)
+
+
+STAGES = (
+    Stage(
+        "lint",
+        (
+            Step("ruff check", _tool("ruff", "check")),
+            Step("ruff format", _tool("ruff", "format", "--check", "--diff")),
+            Step("mypy plugins", _tool("mypy", "-p", "ansible_collections.nodeward.calico.plugins")),
+            Step("mypy tests", _tool("mypy", "-p", "tests")),
+            Step("yamllint", _tool("yamllint", "--strict", ".")),
+            Step("ansible-lint", _tool("ansible-lint")),
+            Step("changelog", _tool("antsibull-changelog", "lint")),
+        ),
+        limit=600,
+    ),
+    Stage("docs", (_pytest("docs", "tests/docs"),), limit=300),
+    Stage("unit", (_pytest("unit", "--cov", "tests/unit"),), limit=600),
+    Stage("lab", (_pytest("lab", "tests/lab"),), limit=900),
+    Stage(
+        "molecule",
+        (
+            _molecule("create"),
+            _molecule("check"),
+            _molecule("converge"),
+            _molecule("idempotence"),
+            _molecule("verify"),
+            _molecule("destroy", cleans_up=True),
+        ),
+        limit=900,
+        in_order=True,
+    ),
+    Stage("fleet", (_pytest("fleet", "tests/fleet"),), limit=1500),
+)
