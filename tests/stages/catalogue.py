@@ -16,9 +16,11 @@ def _tool(name: str, *arguments: str) -> tuple[str, ...]:
     return (str(Path(sys.executable).with_name(name)), *arguments)
 
 
-def _pytest(name: str, *arguments: str) -> Step:
+def _pytest(name: str, *options: str) -> Step:
     report = _REPORTS / f"{name}.xml"
-    return Step(name, _tool("pytest", f"--junit-xml={report}", *arguments), report=report)
+    # a bare --cov takes the next word for its own, so the folder does not follow the options
+    command = _tool("pytest", *options, f"--junit-xml={report}", f"tests/{name}")
+    return Step(name, command, report=report)
 
 
 def _molecule(action: str, *, cleans_up: bool = False) -> Step:
@@ -42,9 +44,9 @@ STAGES = (
         ),
         limit=600,
     ),
-    Stage("docs", (_pytest("docs", "tests/docs"),), limit=300),
-    Stage("unit", (_pytest("unit", "--cov", "tests/unit"),), limit=600),
-    Stage("lab", (_pytest("lab", "tests/lab"),), limit=900),
+    Stage("docs", (_pytest("docs"),), limit=300),
+    Stage("unit", (_pytest("unit", "--cov"),), limit=600),
+    Stage("lab", (_pytest("lab"),), limit=900),
     Stage(
         "molecule",
         (
@@ -58,5 +60,5 @@ STAGES = (
         limit=900,
         in_order=True,
     ),
-    Stage("fleet", (_pytest("fleet", "tests/fleet"),), limit=1500),
+    Stage("fleet", (_pytest("fleet"),), limit=1500),
 )
