@@ -5,11 +5,13 @@
 #
 # INVENTORY  the fleet: whatever `ansible-playbook -i` takes; empty means the lab
 # ARGS       more words for ansible-playbook (harden, audit) or for pytest (unit, fleet)
+# STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
 # LAB        the lab's name
 # PYTHON     what .venv is made from; empty means the first of 3.13, 3.12, 3.11 and python3 that will do
 
 INVENTORY ?=
 ARGS ?=
+STAGES ?=
 LAB ?= default
 
 .DEFAULT_GOAL := help
@@ -25,6 +27,9 @@ export ANSIBLE_PIPELINING ?= True
 export ANSIBLE_CALLBACK_RESULT_FORMAT ?= yaml
 # a mistyped INVENTORY would otherwise be an empty fleet, and its run a success
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED ?= True
+# facts only as ansible_facts['x'], as ansible-core 2.24 will have it
+export ANSIBLE_INJECT_FACT_VARS ?= False
+export MOLECULE_GLOB ?= molecule/*/molecule.yml
 ifeq ($(INVENTORY),)
 export ANSIBLE_FORKS ?= 20
 endif
@@ -53,8 +58,8 @@ harden: controller $(if $(INVENTORY),,lab-up) ## apply playbooks/harden.yml to t
 audit: controller $(if $(INVENTORY),,lab-up) ## report what harden would find, and change nothing
 	@$(playbook)
 
-test: test-tools ## run every stage below; the last line is "N passed, N failed"
-	@$(stages)
+test: test-tools ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"
+	@$(stages) $(STAGES)
 
 lint: test-tools ## run the linters and the type checker
 	@$(stages) lint

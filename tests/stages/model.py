@@ -32,6 +32,8 @@ class Step:
     command: tuple[str, ...]
     report: Path | None = None
     """A JUnit file that the command writes."""
+    needs: tuple[Path, ...] = ()
+    """Files without which the command would do nothing and still end well."""
     cleans_up: bool = False
     """Runs also after a failure, a time limit or Ctrl-C in a step before it."""
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from .counts import count_step
 from .model import Count, Outcome, Stage
@@ -37,7 +38,7 @@ def run_stage(stage: Stage, clock: Clock = time.monotonic) -> Outcome:
             step.report.unlink(missing_ok=True)
         problem: str | None
         try:
-            problem = run_command(step.command, left)
+            problem = _missing(step.needs) or run_command(step.command, left)
         except KeyboardInterrupt:
             problem, interrupted = "interrupted", True
         result = count_step(step, problem)
@@ -51,6 +52,11 @@ def run_stage(stage: Stage, clock: Clock = time.monotonic) -> Outcome:
     if not stage.steps:
         count += Count(0, ("the stage has no step",))
     return Outcome(stage.name, count, clock() - start, interrupted)
+
+
+def _missing(needs: Sequence[Path]) -> str | None:
+    absent = [str(path) for path in needs if not path.is_file()]
+    return f"there is no {', '.join(absent)}" if absent else None
 
 
 def run_command(command: Sequence[str], limit: float) -> str | None:

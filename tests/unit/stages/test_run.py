@@ -53,6 +53,12 @@ STAGES = [
         True,
         Count(1, ("bad: exit code 3", "good: not run, bad failed")),
     ),
+    (
+        "a file that is not there",
+        (Step("verify", (sys.executable, "-c", ""), needs=(Path(__file__), Path("no/verify.yml"))),),
+        False,
+        Count(0, ("verify: there is no no/verify.yml",)),
+    ),
     ("no step", (), False, Count(0, ("the stage has no step",))),
 ]
 
