@@ -50,12 +50,14 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "$group packages: installing$missing"
 export DEBIAN_FRONTEND=noninteractive
+mkdir -p .cache
 # shellcheck disable=SC2086 # a list of words; the lock: others may be using apt at this moment
 {
-    apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null
-    apt-get -qq -o DPkg::Lock::Timeout=300 --yes $install </dev/null
-} || {
+    apt-get -qq -o DPkg::Lock::Timeout=300 update &&
+    apt-get -qq -o DPkg::Lock::Timeout=300 --yes $install
+} </dev/null >.cache/apt.log 2>&1 || {
+    cat .cache/apt.log >&2
     echo "make: apt could not install what is missing:$reasons" >&2
-    echo "  By hand: apt-get update && apt-get $install" >&2
+    echo "  Its messages stand above. By hand: apt-get update && apt-get $install" >&2
     exit 1
 }
