@@ -33,6 +33,10 @@ export MOLECULE_GLOB ?= molecule/*/molecule.yml
 ifeq ($(INVENTORY),)
 export ANSIBLE_FORKS ?= 20
 endif
+# A Unix socket's path has at most 107 characters, and ssh needs some 55 below this folder.
+ifeq ($(shell [ $${#PWD} -gt 45 ] && echo long),long)
+export ANSIBLE_SSH_CONTROL_PATH_DIR ?= $(or $(XDG_RUNTIME_DIR),$(HOME)/.ansible)/cp
+endif
 # Ansible does not start in a locale that is not UTF-8.
 ifneq ($(shell locale charmap 2>/dev/null),UTF-8)
 export LC_ALL := C.UTF-8

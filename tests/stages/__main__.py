@@ -13,8 +13,8 @@ from .run import run_stages
 
 
 def _with_words(stage: Stage, words: list[str]) -> Stage:
-    """Append words to the commands that are pytest's."""
-    steps = tuple(replace(s, command=(*s.command, *words)) if s.report else s for s in stage.steps)
+    """Append words to the commands that are pytest's, and run only these: a part says nothing of coverage."""
+    steps = tuple(replace(step, command=(*step.command, *words)) for step in stage.steps if step.report)
     return replace(stage, steps=steps)
 
 
@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no such stage: {', '.join(sorted(unknown))}")
     # asked to end, we end our commands and clean up, as on Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return run_stages([_with_words(stage, words) for stage in STAGES if not names or stage.name in names])
+    stages = [stage for stage in STAGES if not names or stage.name in names]
+    return run_stages([_with_words(stage, words) for stage in stages] if words else stages)
 
 
 if __name__ == "__main__":
