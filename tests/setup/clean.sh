@@ -13,5 +13,5 @@ if grep -q " $PWD/.lab/" /proc/self/mounts; then
     grep " $PWD/.lab/" /proc/self/mounts >&2
     exit 1
 fi
-rm -rf .lab .venv .ansible .cache .hypothesis .coverage
+rm -rf .lab .venv .ansible .cache
 find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -83,11 +83,11 @@ def run_command(command: Sequence[str], limit: float) -> str | None:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Ask the command's process group to end, then kill what is left of it."""
+    """Ask the command's process group to end, then kill what is left of it: at once on a second Ctrl-C."""
     for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             process.wait(timeout=patience)
 
 

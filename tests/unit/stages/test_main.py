@@ -27,9 +27,14 @@ CASES = [
 @pytest.fixture
 def ran(monkeypatch) -> list[Stage]:
     stages: list[Stage] = []
+
+    def keep(chosen: list[Stage]) -> int:
+        stages.extend(chosen)
+        return 0
+
     monkeypatch.setattr(command, "STAGES", STAGE_LIST)
-    monkeypatch.setattr(command, "run_stages", lambda chosen: stages.extend(chosen) or 0)
-    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(command, "run_stages", keep)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return stages
 
 
