@@ -92,15 +92,16 @@ clean: ## remove the lab and everything built beside the sources
 	@tests/setup/clean.sh
 
 # What has to be there first.
-.PHONY: controller lab-packages test-tools
+.PHONY: packages lab-packages controller test-tools
 
-controller:
+packages:
 	@tests/setup/packages.sh controller
-	@tests/setup/venv.sh requirements.txt
 
-lab-packages:
+lab-packages: packages
 	@tests/setup/packages.sh lab
 
+controller: packages
+	@tests/setup/venv.sh requirements.txt
+
 test-tools: lab-packages
-	@tests/setup/packages.sh controller
 	@tests/setup/venv.sh requirements.txt requirements-test.txt
