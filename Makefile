@@ -1,0 +1,107 @@
+# The commands of nodeward.calico. Each sets up what it needs and says what it reused; `make` alone lists them.
+#
+#   make harden                                        on a lab of three containers
+#   make harden INVENTORY=path ARGS="--check --diff"   on your own fleet
+#
+# INVENTORY  the fleet: whatever `ansible-playbook -i` takes; empty means the lab
+# ARGS       more words for ansible-playbook (harden, audit) or for pytest (unit, fleet)
+# STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
+# LAB        the lab's name
+# PYTHON     what .venv is made from; empty means the first of 3.13, 3.12, 3.11 and python3 that will do
+
+INVENTORY ?=
+ARGS ?=
+STAGES ?=
+LAB ?= default
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Nothing depends on the home folder, and FQCNs mean this checkout before anything installed elsewhere.
+export ANSIBLE_HOME := $(CURDIR)/.ansible
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections$(addprefix :,$(ANSIBLE_COLLECTIONS_PATH))
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Defaults, where the environment or the command line does not say otherwise.
+export ANSIBLE_PIPELINING ?= True
+export ANSIBLE_CALLBACK_RESULT_FORMAT ?= yaml
+# a mistyped INVENTORY would otherwise be an empty fleet, and its run a success
+export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED ?= True
+# facts only as ansible_facts['x'], as ansible-core 2.24 will have it
+export ANSIBLE_INJECT_FACT_VARS ?= False
+export MOLECULE_GLOB ?= molecule/*/molecule.yml
+ifeq ($(INVENTORY),)
+export ANSIBLE_FORKS ?= 20
+endif
+# A Unix socket's path has at most 107 characters, and ssh needs some 55 below this folder.
+ifeq ($(shell [ $${#PWD} -gt 45 ] && echo long),long)
+export ANSIBLE_SSH_CONTROL_PATH_DIR ?= $(or $(XDG_RUNTIME_DIR),$(HOME)/.ansible)/cp
+endif
+# Ansible does not start in a locale that is not UTF-8.
+ifneq ($(shell locale charmap 2>/dev/null),UTF-8)
+export LC_ALL := C.UTF-8
+endif
+# Colours are for terminals.
+ifndef MAKE_TERMOUT
+export NO_COLOR ?= 1
+endif
+export PYTHON
+
+lab = python3 -m tests.lab
+playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
+stages = .venv/bin/python -m tests.stages
+
+.PHONY: help harden audit test lint unit molecule fleet lab-up lab-down lab-status setup clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+harden: controller $(if $(INVENTORY),,lab-up) ## apply playbooks/harden.yml to the lab, or to INVENTORY=path
+	@$(playbook)
+
+audit: controller $(if $(INVENTORY),,lab-up) ## report what harden would find, and change nothing
+	@$(playbook)
+
+test: test-tools ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"
+	@$(stages) $(STAGES)
+
+lint: test-tools ## run the linters and the type checker
+	@$(stages) lint
+
+unit: test-tools ## run the unit tests with their coverage (ARGS for pytest)
+	@$(stages) unit -- $(ARGS)
+
+molecule: test-tools ## run the molecule scenario, step by step
+	@$(stages) molecule
+
+fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for pytest)
+	@$(stages) fleet -- $(ARGS)
+
+lab-up: lab-packages ## boot the lab's nodes, or reuse those that run
+	@$(lab) up --name '$(LAB)'
+
+lab-down: ## remove the lab's nodes
+	@$(lab) down --name '$(LAB)'
+
+lab-status: ## show the lab's nodes
+	@$(lab) status --name '$(LAB)'
+
+setup: test-tools ## set up what all targets need, and do nothing else
+
+clean: ## remove the lab and everything built beside the sources
+	@tests/setup/clean.sh
+
+# What has to be there first.
+.PHONY: packages lab-packages controller test-tools
+
+packages:
+	@tests/setup/packages.sh controller
+
+lab-packages: packages
+	@tests/setup/packages.sh lab
+
+controller: packages
+	@tests/setup/venv.sh requirements.txt
+
+test-tools: lab-packages
+	@tests/setup/venv.sh requirements.txt requirements-test.txt

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Removes every lab of this checkout, then all that was built beside the sources.
+set -eu
+cd "$(dirname "$0")/../.."
+
+# A lab that could not be removed may still have mounts below .lab: nothing is deleted under them.
+for lab in .lab/*/; do
+    [ -d "$lab" ] || continue
+    python3 -m tests.lab down --name "$(basename "$lab")"
+done
+if grep -q " $PWD/.lab/" /proc/self/mounts; then
+    echo "make: something is still mounted below .lab, so nothing was removed:" >&2
+    grep " $PWD/.lab/" /proc/self/mounts >&2
+    exit 1
+fi
+rm -rf .lab .venv .ansible .cache
+find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""Run the stages: `python -m tests.stages [STAGE...] [-- WORDS FOR PYTEST]`, from the checkout's root."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from dataclasses import replace
+
+from .catalogue import STAGES
+from .model import Stage
+from .run import run_stages
+
+
+def _with_words(stage: Stage, words: list[str]) -> Stage:
+    """Append words to the commands that are pytest's, and run only these: a part says nothing of coverage."""
+    steps = tuple(replace(step, command=(*step.command, *words)) for step in stage.steps if step.report)
+    return replace(stage, steps=steps)
+
+
+def main(arguments: list[str]) -> int:
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    words = arguments[cut + 1 :]
+    parser = argparse.ArgumentParser(prog="python -m tests.stages", description=__doc__)
+    parser.add_argument("stage", nargs="*", help="of: " + ", ".join(stage.name for stage in STAGES))
+    names = parser.parse_args(arguments[:cut]).stage
+    unknown = set(names) - {stage.name for stage in STAGES}
+    if unknown:
+        parser.error(f"no such stage: {', '.join(sorted(unknown))}")
+    # asked to end, we end our commands and clean up, as on Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stages = [stage for stage in STAGES if not names or stage.name in names]
+    return run_stages([_with_words(stage, words) for stage in stages] if words else stages)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""The stages of `make test`, in the order in which they run. To add one, add it here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .model import Stage, Step
+
+_REPORTS = Path(".cache/reports")
+
+
+def _tool(name: str, *arguments: str) -> tuple[str, ...]:
+    """Name a program of the virtual environment this runs in, whatever PATH says."""
+    return (str(Path(sys.executable).with_name(name)), *arguments)
+
+
+def _pytest(name: str, *options: str) -> Step:
+    report = _REPORTS / f"{name}.xml"
+    # a bare --cov takes the next word for its own, so the folder does not follow the options
+    command = _tool("pytest", *options, f"--junit-xml={report}", f"tests/{name}")
+    return Step(name, command, report=report)
+
+
+def _molecule(scenario: str) -> tuple[Step, ...]:
+    """Make one step of each of molecule's, so that each has an exit code: see single_steps.yml."""
+    bases = (Path(".config/molecule/config.yml"), Path("tests/stages/single_steps.yml"))
+    folder = Path("molecule") / scenario
+    playbooks = {"check": "converge", "idempotence": "converge"}
+    return tuple(
+        Step(
+            f"{scenario} {action}",
+            _tool("molecule", *(f"--base-config={base}" for base in bases), action, "-s", scenario),
+            # molecule passes over configuration and playbooks that are not there
+            needs=(*bases, folder / "molecule.yml", folder / f"{playbooks.get(action, action)}.yml"),
+            cleans_up=action == "destroy",
+        )
+        for action in ("create", "check", "converge", "idempotence", "verify", "destroy")
+    )
+
+
+STAGES = (
+    Stage(
+        "lint",
+        (
+            Step("ruff check", _tool("ruff", "check")),
+            Step("ruff format", _tool("ruff", "format", "--check", "--diff")),
+            Step("mypy plugins", _tool("mypy", "-p", "ansible_collections.nodeward.calico.plugins")),
+            Step("mypy tests", _tool("mypy", "-p", "tests")),
+            Step("yamllint", _tool("yamllint", "--strict", ".")),
+            Step("ansible-lint", _tool("ansible-lint")),
+            Step("changelog", _tool("antsibull-changelog", "lint")),
+        ),
+        limit=600,
+    ),
+    Stage("docs", (_pytest("docs"),), limit=300),
+    Stage(
+        "unit",
+        (
+            # coverage has a result of its own, below
+            _pytest("unit", "--cov", "--cov-report=", "--cov-fail-under=0"),
+            Step("coverage of plugins", _tool("coverage", "report")),
+        ),
+        limit=600,
+    ),
+    Stage("lab", (_pytest("lab"),), limit=900),
+    Stage("molecule", _molecule("default"), limit=900, in_order=True),
+    Stage("fleet", (_pytest("fleet"),), limit=1500),
+)

@@ -1,0 +1,118 @@
+"""Run stages: commands in sessions of their own, with a time limit, each ended by its own id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .counts import count_step
+from .model import Count, Outcome, Stage
+
+_GRACE = 10.0
+"""Seconds that a command has between being asked to end and being killed."""
+_CLEANING = 180.0
+"""Seconds that cleaning up has at least, however late it is."""
+
+Clock = Callable[[], float]
+
+
+def run_stage(stage: Stage, clock: Clock = time.monotonic) -> Outcome:
+    """Run the steps of a stage one after the other, and count them."""
+    start = clock()
+    count = Count()
+    ended_by: str | None = None
+    interrupted = False
+    for step in stage.steps:
+        if ended_by and not step.cleans_up:
+            count += Count(0, (f"{step.name}: not run, {ended_by}",))
+            continue
+        print(f"\n=== {stage.name}: {step.name}", flush=True)
+        left = max(stage.limit - (clock() - start), _CLEANING if step.cleans_up else 0.0)
+        if step.report is not None:
+            step.report.parent.mkdir(parents=True, exist_ok=True)
+            step.report.unlink(missing_ok=True)
+        problem: str | None
+        try:
+            problem = _missing(step.needs) or run_command(step.command, left)
+        except KeyboardInterrupt:
+            problem, interrupted = "interrupted", True
+        result = count_step(step, problem)
+        count += result
+        if interrupted:
+            ended_by = "the run was interrupted"
+        elif clock() - start >= stage.limit:
+            ended_by = f"the stage's {stage.limit:.0f} s were over"
+        elif stage.in_order and result.failed:
+            ended_by = f"{step.name} failed"
+    if not stage.steps:
+        count += Count(0, ("the stage has no step",))
+    return Outcome(stage.name, count, clock() - start, interrupted)
+
+
+def _missing(needs: Sequence[Path]) -> str | None:
+    absent = [str(path) for path in needs if not path.is_file()]
+    return f"there is no {', '.join(absent)}" if absent else None
+
+
+def run_command(command: Sequence[str], limit: float) -> str | None:
+    """Run one command to its end, at most ``limit`` seconds; what went wrong, or None.
+
+    Its output goes where ours goes, it has no standard input, and it leads a session of its own. On the
+    limit, or on KeyboardInterrupt, which is passed on, the whole session's group is ended.
+    """
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    except OSError as error:
+        return f"cannot be started: {error}"
+    try:
+        code = process.wait(timeout=limit)
+    except subprocess.TimeoutExpired:
+        _end_group(process)
+        return f"ended at its time limit of {limit:.0f} s"
+    except BaseException:
+        _end_group(process)
+        raise
+    return None if code == 0 else f"exit code {code}"
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ask the command's process group to end, then kill what is left of it: at once on a second Ctrl-C."""
+    for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(timeout=patience)
+
+
+def run_stages(stages: Sequence[Stage]) -> int:
+    """Run stages, go on after one that failed, and end with one line over all; the exit code."""
+    outcomes: list[Outcome] = []
+    for stage in stages:
+        outcome = run_stage(stage)
+        outcomes.append(outcome)
+        print(f"\n=== {stage.name}: {outcome.count}, {outcome.seconds:.1f} s", flush=True)
+        if outcome.interrupted:
+            break
+    total = sum((outcome.count for outcome in outcomes), Count())
+    not_run = tuple(f"{stage.name}: not run, interrupted" for stage in stages[len(outcomes) :])
+    total += Count(0, not_run)
+    print(_summary(outcomes, total), flush=True)
+    return 0 if total.passed and not total.failed else 1
+
+
+def _summary(outcomes: Sequence[Outcome], total: Count) -> str:
+    lines = ["", f"{'stage':<12}{'seconds':>9}{'passed':>8}{'failed':>8}"]
+    lines += [
+        f"{outcome.stage:<12}{outcome.seconds:>9.1f}{outcome.count.passed:>8}{outcome.count.failed:>8}"
+        for outcome in outcomes
+    ]
+    if total.failures:
+        lines += ["", "failed:", *(f"  {reason}" for reason in total.failures)]
+    return "\n".join([*lines, "", str(total)])

@@ -1,0 +1,133 @@
+"""Stages with real commands: order, time limit, Ctrl-C, the last line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.stages import run
+from tests.stages.model import Count, Stage, Step
+
+
+def python(name: str, code: str, *, cleans_up: bool = False) -> Step:
+    return Step(name, (sys.executable, "-c", code), cleans_up=cleans_up)
+
+
+GOOD = python("good", "")
+BAD = python("bad", "raise SystemExit(3)")
+CLEANING = python("cleaning", "", cleans_up=True)
+SLOW = python("slow", "import time; time.sleep(60)")
+
+
+def interrupting(seconds: float = 60) -> Step:
+    """Make a step that sends the runner Ctrl-C and goes on."""
+    return python("ctrl-c", f"import os, time; os.kill({os.getpid()}, 2); time.sleep({seconds})")
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def wait_until_gone(pid: int) -> bool:
+    for _ in range(100):
+        if gone(pid):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+STAGES = [
+    ("all well", (GOOD, GOOD), False, Count(2)),
+    ("one fails, the rest runs", (BAD, GOOD), False, Count(1, ("bad: exit code 3",))),
+    (
+        "in order: what follows counts as failed, cleaning up runs",
+        (BAD, GOOD, CLEANING),
+        True,
+        Count(1, ("bad: exit code 3", "good: not run, bad failed")),
+    ),
+    (
+        "a file that is not there",
+        (Step("verify", (sys.executable, "-c", ""), needs=(Path(__file__), Path("no/verify.yml"))),),
+        False,
+        Count(0, ("verify: there is no no/verify.yml",)),
+    ),
+    ("no step", (), False, Count(0, ("the stage has no step",))),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "in_order", "expected"), [s[1:] for s in STAGES], ids=[s[0] for s in STAGES]
+)
+def test_a_stage_counts_its_steps(steps, in_order, expected):
+    assert run.run_stage(Stage("s", steps, limit=60, in_order=in_order)).count == expected
+
+
+def test_a_missing_program_is_a_failure():
+    (failure,) = run.run_stage(Stage("s", (Step("x", ("./no-such-program",)),), limit=60)).count.failures
+    assert failure.startswith("x: cannot be started: ")
+
+
+def test_the_time_limit_ends_the_step_and_skips_the_rest_but_cleaning_up():
+    outcome = run.run_stage(Stage("s", (SLOW, GOOD, CLEANING), limit=0.5))
+    assert outcome.count == Count(
+        1, ("slow: ended at its time limit of 0 s", "good: not run, the stage's 0 s were over")
+    )
+    assert outcome.seconds < 30
+
+
+def test_the_time_limit_ends_grandchildren_and_those_who_do_not_listen(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(run, "_GRACE", 0.5)
+    note = tmp_path / "pid"
+    deaf = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"if os.fork() == 0: open({str(note)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(60)\n"
+    )
+    assert run.run_command((sys.executable, "-c", deaf), 2) == "ended at its time limit of 2 s"
+    assert wait_until_gone(int(note.read_text()))
+
+
+def test_ctrl_c_ends_the_step_cleans_up_and_counts_as_failed():
+    outcome = run.run_stage(Stage("s", (interrupting(), GOOD, CLEANING), limit=60))
+    assert outcome.interrupted
+    assert outcome.count == Count(1, ("ctrl-c: interrupted", "good: not run, the run was interrupted"))
+    assert outcome.seconds < 30
+
+
+def test_a_command_has_no_standard_input():
+    assert run.run_command((sys.executable, "-c", "import sys; sys.exit(len(sys.stdin.read()))"), 60) is None
+
+
+LAST_LINES = [
+    ("all well", [Stage("a", (GOOD,), 60), Stage("b", (GOOD, GOOD), 60)], "3 passed, 0 failed", 0),
+    ("goes on after a failure", [Stage("a", (BAD,), 60), Stage("b", (GOOD,), 60)], "1 passed, 1 failed", 1),
+    ("nothing ran", [], "0 passed, 0 failed", 1),
+    ("ctrl-c", [Stage("a", (interrupting(),), 60), Stage("b", (GOOD,), 60)], "0 passed, 2 failed", 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("stages", "last", "code"), [s[1:] for s in LAST_LINES], ids=[s[0] for s in LAST_LINES]
+)
+def test_a_run_ends_with_one_line(capfd, stages, last, code):
+    assert run.run_stages(stages) == code
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == last
+    assert lines.count(last) == 1
+
+
+def test_an_old_report_is_not_taken_for_a_new_one(tmp_path: Path):
+    report = tmp_path / "reports" / "unit.xml"
+    report.parent.mkdir()
+    report.write_text('<testsuite><testcase classname="a" name="b"/></testsuite>')
+    outcome = run.run_stage(Stage("s", (Step("unit", (sys.executable, "-c", ""), report=report),), limit=60))
+    assert outcome.count.passed == 0
