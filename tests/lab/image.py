@@ -107,7 +107,9 @@ def _prune(images: Path) -> None:
     used = " ".join(mount.options for mount in mounts() if mount.kind == "overlay")
     for folder in images.iterdir():
         if folder.is_dir() and folder.name != digest() and f"/{folder.name}/rootfs" not in used:
-            shutil.rmtree(folder)
+            remains = images / f".build-{folder.name}"
+            folder.rename(remains)  # a removal that is killed must not leave half an image under a good name
+            shutil.rmtree(remains)
 
 
 def _cache() -> Path | None:

@@ -23,6 +23,7 @@ from tests.lab.node import GRACE, Node, halt
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MOST_NODES = 200
+_TOOLS = ("ip", "mount", "nsenter", "ssh", "ssh-keygen", "systemd-nspawn")
 _T = TypeVar("_T")
 
 
@@ -66,7 +67,7 @@ class Lab:
 
     def up(self) -> None:
         """Bring all nodes up: what runs is reused, what is broken is repaired, what is outdated made anew."""
-        require("ip", "mount", "ssh", "ssh-keygen", "systemd-nspawn")
+        require(*_TOOLS)
         base = image.ensure(CHECKOUT / ".lab/image", self._say)
         with self._lock():
             state = self._claim(base)
@@ -119,7 +120,7 @@ class Lab:
 
     def reset(self, *names: str) -> None:
         """Give these nodes (all, where none is named) a fresh disk and boot them."""
-        require("ip", "mount", "ssh", "systemd-nspawn")
+        require(*_TOOLS)
 
         def anew(node: Node) -> None:
             node.halt(grace=0)  # nothing of this disk is kept, so nothing waits for its shutdown
@@ -150,6 +151,11 @@ class Lab:
                 f"{name}: {command}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}"
             )
         return done
+
+    def address(self, name: str) -> str:
+        """The IPv4 address of a node's eth0."""
+        [node] = self._named([name])
+        return node.address
 
     def ssh_command(self, name: str) -> list[str]:
         """The ssh command line that reaches a node, for whoever wants a terminal."""
