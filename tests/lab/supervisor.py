@@ -39,7 +39,7 @@ def spawn(machine: str, command: Sequence[str], console: Path) -> None:
     """
     console.write_text("")
     if BOOTED_WITH_SYSTEMD:
-        settings = ("Type=exec", "Delegate=yes", "KillMode=mixed", "TasksMax=infinity", "StartLimitIntervalSec=0",
+        settings = ("Type=exec", "Delegate=yes", "KillMode=mixed", "TasksMax=infinity", "StartLimitIntervalSec=0", "TimeoutStopSec=10",
                     f"RestartForceExitStatus={_REBOOT}", f"SuccessExitStatus={_REBOOT}",
                     f"StandardOutput=append:{console}", f"StandardError=append:{console}",
                     "Environment=SYSTEMD_NSPAWN_LOCK=0")  # fmt: skip
@@ -67,7 +67,10 @@ def spawn(machine: str, command: Sequence[str], console: Path) -> None:
 def remove(machines: str, patience: float = 10) -> None:
     """Remove the groups of the machines whose name matches the pattern; their being removable proves that no process is left in them."""
     if BOOTED_WITH_SYSTEMD:
-        return  # systemd removes a service's with its last process
+        # systemd removes a service's group with its last process; one that was just between two boots of its
+        # node, with no process to be found, must not come up again.
+        run(["systemctl", "stop", f"{machines}-*.service"], check=False)
+        return
     deadline = time.monotonic() + patience
     for root in _hierarchies():
         for folder in root.glob(machines):

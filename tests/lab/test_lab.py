@@ -20,7 +20,7 @@ import pytest
 from tests.lab import Lab, LabError, image, process, registry
 from tests.lab.access import answers
 from tests.lab.host import RUN
-from tests.lab.lab import CHECKOUT
+from tests.lab.lab import CHECKOUT, remove
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 
@@ -182,6 +182,18 @@ def test_up_repairs_what_broke(lab: Lab, said: list[str]) -> None:
     assert lab.run("node1", "cat /root/kept").stdout == "kept\n"
 
 
+def test_up_after_a_reboot_of_the_machine(lab: Lab, said: list[str]) -> None:
+    """What a reboot takes away goes, and what it leaves on a /run that is no tmpfs stays."""
+    lab.run("node1", "echo kept > /root/kept; sync")
+    remove(lab.id)
+    Path(f"/run/netns/nw-{lab.id}-node1").touch()
+    assert [line.split()[3] for line in lab.status()] == ["down", "down"]
+    said.clear()
+    lab.up()
+    assert said == ["lab labtest: started 2 nodes"]
+    assert lab.run("node1", "cat /root/kept; ping -c 1 -W 2 node2 > /dev/null").stdout == "kept\n"
+
+
 def test_errors_name_the_thing(lab: Lab) -> None:
     with pytest.raises(LabError, match="has no node7; it has node1, node2"):
         lab.run("node7", "true")
@@ -300,6 +312,22 @@ def test_a_lost_checkout_is_removed_by_id(other: Path) -> None:
         list(Path("/sys/class/net").iterdir())
     )
     shutil.rmtree(gone)
+
+
+def test_a_checkout_that_cannot_carry_an_overlay(tmp_path: Path) -> None:
+    for folder in ("upper", "work", "root"):
+        (tmp_path / folder).mkdir()
+    options = f"lowerdir={CHECKOUT},upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    checkout = tmp_path / "root"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, checkout], check=True)
+    try:
+        up = command("up", "--name", "labram", "--nodes", "1", checkout=checkout)
+        assert (up.returncode, "disks are in memory" in up.stdout) == (0, True), up.stderr
+        assert command("reset", "node1", "--name", "labram", checkout=checkout).returncode == 0
+        assert command("down", "--name", "labram", checkout=checkout).returncode == 0
+        assert f"{checkout}/" not in Path("/proc/self/mountinfo").read_text()
+    finally:
+        subprocess.run(["umount", checkout], check=True)
 
 
 def test_killed_image_build_leaves_no_process_and_no_image(other: Path) -> None:
