@@ -1,0 +1,102 @@
+"""The lab's command line: python3 -m tests.lab COMMAND, from the checkout's root."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from tests.lab import registry
+from tests.lab.host import LabError, require
+from tests.lab.lab import Lab, remove
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--name", default="default", help="which lab of this checkout (default: %(default)s)")
+    common.add_argument(
+        "--nodes", type=int, default=3, help="how many nodes `up` makes (default: %(default)s)"
+    )
+    parser = argparse.ArgumentParser(prog="python3 -m tests.lab", description="Debian nodes in containers")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", parents=[common], help="bring the lab up; reuses what runs")
+    down = commands.add_parser("down", parents=[common], help="remove it (the image stays)")
+    down.add_argument("--id", help="one whose checkout was moved or deleted; `status --all` shows ids")
+    status = commands.add_parser("status", parents=[common], help="one line per node")
+    status.add_argument("--all", action="store_true", help="all labs of this machine, one line each")
+    reset = commands.add_parser(
+        "reset", parents=[common], help="a fresh disk, booted (all nodes if none is named)"
+    )
+    reset.add_argument("node", nargs="*")
+    for name, text in (("stop", "shut a node down, keep its disk"), ("start", "boot a stopped node")):
+        commands.add_parser(name, parents=[common], help=text).add_argument("node")
+    execute = commands.add_parser(
+        "exec", parents=[common], help="run a command on a node: exec NODE -- COMMAND"
+    )
+    execute.add_argument("node")
+    execute.add_argument("words", nargs="*", metavar="COMMAND", help="a shell, where there is none")
+    return parser
+
+
+def _exec(lab: Lab, node: str, words: list[str]) -> None:
+    ssh = lab.ssh_command(node)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        ssh.insert(1, "-t")
+    os.execvp(ssh[0], ssh + ([shlex.join(words)] if words else []))
+
+
+def _remove_id(lab_id: str) -> None:
+    require("ip")
+    entry = registry.entries().get(lab_id)
+    if entry is None:
+        raise LabError(f"no lab {lab_id} on this machine; it has: {', '.join(registry.entries()) or 'none'}")
+    remove(lab_id)
+    folder = Path(entry["checkout"]) / ".lab" / entry["name"]
+    if folder.exists():
+        print(f"its files are still in {folder}")
+
+
+def _act(arguments: argparse.Namespace) -> None:
+    lab = Lab(arguments.name, arguments.nodes)
+    if arguments.command == "down" and arguments.id:
+        _remove_id(arguments.id)
+    elif arguments.command == "status" and arguments.all:
+        for lab_id, entry in registry.entries().items():
+            gone = "" if Path(entry["checkout"]).exists() else "  (checkout is gone)"
+            print(
+                f"{lab_id}  {entry['checkout']}  {entry['name']}  {entry['nodes']} nodes  {entry['subnet']}{gone}"
+            )
+    elif arguments.command == "status":
+        print("\n".join(lab.status()))
+    elif arguments.command == "exec":
+        _exec(lab, arguments.node, arguments.words)
+    elif arguments.command == "reset":
+        lab.reset(*arguments.node)
+    elif arguments.command in ("stop", "start"):
+        getattr(lab, arguments.command)(arguments.node)
+    else:
+        lab.up() if arguments.command == "up" else lab.down()
+
+
+def main() -> int:
+    """Exit status: 0 done, 1 not done (stderr says why), 130 interrupted."""
+    try:
+        words = sys.argv[1:]
+        # argparse gives up on "exec NODE --name NAME -- COMMAND": what follows the dashes is taken off first.
+        split = words.index("--") if "--" in words else len(words)
+        arguments = _parser().parse_args(words[:split])
+        if words[split + 1 :]:
+            arguments.words = words[split + 1 :]
+        _act(arguments)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
