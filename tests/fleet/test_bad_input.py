@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,11 +78,6 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
-def case(request: pytest.FixtureRequest) -> Iterator[Case]:
-    yield request.param
-
-
 def run_harden(fleet: Fleet, tmp_path: Path, case: Case, *words: str) -> Run:
     more = tmp_path / "more.yml"
     more.write_text(f"all: {{hosts: {{{BAD}: {case.variables or '{}'}}}}}\n")
@@ -98,6 +92,7 @@ def the_error(run: Run) -> str:
     return error
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_one_clear_error_and_the_others_are_done(fleet: Fleet, tmp_path: Path, case: Case) -> None:
     fleet.lab.run(BAD, case.prepare)
     before = fleet.look(BAD)
