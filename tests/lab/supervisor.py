@@ -9,6 +9,7 @@ With --keep-unit nspawn ends with status 133 when the node reboots, and expects 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -81,15 +82,10 @@ def remove(machines: str, patience: float = 10) -> None:
 
 
 def _remove(folder: Path) -> bool:
-    inner = [path for path in folder.rglob("*") if path.is_dir()]
-    try:
-        for path in [*sorted(inner, reverse=True), folder]:
-            path.rmdir()
-    except FileNotFoundError:
-        return not folder.exists()
-    except OSError:
-        return False
-    return True
+    with contextlib.suppress(OSError):  # still in use, or its last process just took it away
+        for path, _, _ in os.walk(folder, topdown=False):
+            os.rmdir(path)
+    return not folder.exists()
 
 
 def _hierarchies() -> list[Path]:

@@ -45,7 +45,8 @@ def traces(lab: Lab) -> list[str]:
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if lab.id in line]
     for folder in ("/sys/class/net", "/run/netns", "/run/systemd/nspawn/propagate", str(RUN)):
         found += [str(path) for path in Path(folder).glob("*") if lab.id in path.name]
-    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{lab.id}*")]
+    groups = (os.path.join(above, name) for above, names, _ in os.walk("/sys/fs/cgroup") for name in names)
+    found += [group for group in groups if lab.id in group]
     found += [str(one) for one in process.with_argument(f"*{lab.id}*")]
     found += [f"registry: {lab_id}" for lab_id in registry.entries() if lab_id == lab.id]
     return found + ([str(lab.folder)] if lab.folder.exists() else [])
