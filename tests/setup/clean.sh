@@ -3,10 +3,13 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-# A lab that could not be removed may still have mounts below .lab: nothing is deleted under them.
+# Each folder of .lab is a lab, but the one with the image they share. A lab that could not be removed may
+# still have mounts: nothing is deleted under them.
 for lab in .lab/*/; do
-    [ -d "$lab" ] || continue
-    python3 -m tests.lab down --name "$(basename "$lab")"
+    name=$(basename "$lab")
+    if [ -d "$lab" ] && [ "$name" != image ]; then
+        python3 -m tests.lab down --name "$name"
+    fi
 done
 if grep -q " $PWD/.lab/" /proc/self/mounts; then
     echo "make: something is still mounted below .lab, so nothing was removed:" >&2
