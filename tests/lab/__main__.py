@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,9 +16,7 @@ from tests.lab.lab import Lab, remove
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--name", default="default", help="which lab of this checkout (default: %(default)s)")
-    common.add_argument(
-        "--nodes", type=int, default=3, help="how many nodes `up` makes (default: %(default)s)"
-    )
+    common.add_argument("--nodes", type=int, default=3, help="how many nodes `up` makes (default: %(default)s)")
     parser = argparse.ArgumentParser(prog="python3 -m tests.lab", description="Debian nodes in containers")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", parents=[common], help="bring the lab up; reuses what runs")
@@ -26,15 +24,11 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("--id", help="one whose checkout was moved or deleted; `status --all` shows ids")
     status = commands.add_parser("status", parents=[common], help="one line per node")
     status.add_argument("--all", action="store_true", help="all labs of this machine, one line each")
-    reset = commands.add_parser(
-        "reset", parents=[common], help="a fresh disk, booted (all nodes if none is named)"
-    )
+    reset = commands.add_parser("reset", parents=[common], help="a fresh disk, booted (all nodes if none is named)")
     reset.add_argument("node", nargs="*")
     for name, text in (("stop", "shut a node down, keep its disk"), ("start", "boot a stopped node")):
         commands.add_parser(name, parents=[common], help=text).add_argument("node")
-    execute = commands.add_parser(
-        "exec", parents=[common], help="run a command on a node: exec NODE -- COMMAND"
-    )
+    execute = commands.add_parser("exec", parents=[common], help="run a command on a node: exec NODE -- COMMAND")
     execute.add_argument("node")
     execute.add_argument("words", nargs="*", metavar="COMMAND", help="a shell, where there is none")
     return parser
@@ -44,7 +38,7 @@ def _exec(lab: Lab, node: str, words: list[str]) -> None:
     ssh = lab.ssh_command(node)
     if sys.stdin.isatty() and sys.stdout.isatty():
         ssh.insert(1, "-t")
-    os.execvp(ssh[0], ssh + ([shlex.join(words)] if words else []))
+    sys.exit(subprocess.run(ssh + ([shlex.join(words)] if words else []), check=False).returncode)
 
 
 def _remove_id(lab_id: str) -> None:
@@ -65,9 +59,7 @@ def _act(arguments: argparse.Namespace) -> None:
     elif arguments.command == "status" and arguments.all:
         for lab_id, entry in registry.entries().items():
             gone = "" if Path(entry["checkout"]).exists() else "  (checkout is gone)"
-            print(
-                f"{lab_id}  {entry['checkout']}  {entry['name']}  {entry['nodes']} nodes  {entry['subnet']}{gone}"
-            )
+            print(f"{lab_id}  {entry['checkout']}  {entry['name']}  {entry['nodes']} nodes  {entry['subnet']}{gone}")
     elif arguments.command == "status":
         print("\n".join(lab.status()))
     elif arguments.command == "exec":

@@ -99,9 +99,7 @@ class Access:
         """ControlPath stands here too, since Ansible only looks for it among the arguments."""
         arguments = f"-F {_shell(self.config)} -o ControlPath={self._control}"
         first, *_ = self.addresses
-        hosts = "".join(
-            f"    {node}:\n      ansible_host: {address}\n" for node, address in self.addresses.items()
-        )
+        hosts = "".join(f"    {node}:\n      ansible_host: {address}\n" for node, address in self.addresses.items())
         everyone = "".join(f"        {node}:\n" for node in self.addresses)
         return f"""# Written by tests/lab: three groups and their parent as kubespray names them.
 all:

@@ -154,14 +154,10 @@ def _build(rootfs: Path, log: Path) -> None:
                 timeout=_BUILD_TIMEOUT,
             )
     except subprocess.TimeoutExpired as error:
-        raise LabError(
-            f"mmdebstrap did not end within {_BUILD_TIMEOUT} s: is the package mirror slow?"
-        ) from error
+        raise LabError(f"mmdebstrap did not end within {_BUILD_TIMEOUT} s: is the package mirror slow?") from error
     if done.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise LabError(
-            f"mmdebstrap failed ({done.returncode}); can this machine install Debian packages?\n{tail}"
-        )
+        raise LabError(f"mmdebstrap failed ({done.returncode}); can this machine install Debian packages?\n{tail}")
     _customize(rootfs)
 
 

@@ -49,9 +49,7 @@ class Lab:
 
     def __init__(self, name: str = "default", nodes: int = 3, say: Callable[[str], None] = _say) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name) or name == "image":
-            raise LabError(
-                f"lab name {name!r}: lower-case letters, digits and dashes, at most 31, not 'image'"
-            )
+            raise LabError(f"lab name {name!r}: lower-case letters, digits and dashes, at most 31, not 'image'")
         if not 1 <= nodes <= MOST_NODES:
             raise LabError(f"{nodes} nodes: a lab has 1 to {MOST_NODES}")
         self.name = name
@@ -147,9 +145,7 @@ class Lab:
         [node] = self._named([name])
         done = node.run(command, timeout)
         if check and done.returncode != 0:
-            raise LabError(
-                f"{name}: {command}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}"
-            )
+            raise LabError(f"{name}: {command}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
         return done
 
     def address(self, name: str) -> str:
@@ -188,9 +184,7 @@ class Lab:
         """The nodes with these names (all, where there are none) of the lab as it was built."""
         state, entry = self._state(), registry.entries().get(self.id)
         if state is None or entry is None or (state["id"], state["subnet"]) != (self.id, entry["subnet"]):
-            raise LabError(
-                f"lab {self.name} is not up in {CHECKOUT}: bring it up first (python3 -m tests.lab up)"
-            )
+            raise LabError(f"lab {self.name} is not up in {CHECKOUT}: bring it up first (python3 -m tests.lab up)")
         nodes = {node.name: node for node in self._nodes(state)}
         unknown = [name for name in names if name not in nodes]
         if unknown:
@@ -226,9 +220,7 @@ def _parallel(act: Callable[[Node], _T], nodes: list[Node]) -> list[_T]:
     """Act on all nodes at once; one error that tells of every node that failed, after all have ended."""
     with ThreadPoolExecutor(min(len(nodes), 16)) as pool:
         futures = [pool.submit(act, node) for node in nodes]
-    errors = [
-        str(error) for error in (future.exception() for future in futures) if isinstance(error, LabError)
-    ]
+    errors = [str(error) for error in (future.exception() for future in futures) if isinstance(error, LabError)]
     if errors:
         raise LabError("\n".join(errors))
     return [future.result() for future in futures]

@@ -89,9 +89,7 @@ class Network:
 def remove(lab_id: str) -> None:
     """Remove all that carries this id, whatever is there of it."""
     _remove_netns(sorted(_NETNS.glob(f"nw-{lab_id}-*")))
-    _remove_links(
-        sorted(_LINKS.glob(f"nw{lab_id}*"), reverse=True)
-    )  # the bridge, with the shortest name, last
+    _remove_links(sorted(_LINKS.glob(f"nw{lab_id}*"), reverse=True))  # the bridge, with the shortest name, last
 
 
 def _remove_links(links: list[Path]) -> None:

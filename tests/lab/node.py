@@ -81,7 +81,8 @@ class Node:
         That option mounts /sys first, and the node then reads the machine's links in /sys/class/net.
         """
         command = [
-            "nsenter", f"--net={self.network.netns_path(self.number)}", "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit", "--boot",
+            "nsenter", f"--net={self.network.netns_path(self.number)}",
+            "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit", "--boot",
             f"--directory={self.disk.root}", f"--machine={self.machine}", f"--hostname={self.name}",
             "--capability=all", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE",  # clock, modules: the machine's
             "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--setenv=SYSTEMD_COLORS=0",
@@ -98,16 +99,12 @@ class Node:
             if self.running is None:
                 raise LabError(f"{self.name}: systemd-nspawn ended at once.{self._console_tail()}")
             if time.monotonic() > deadline:
-                raise LabError(
-                    f"{self.name}: no ssh on {self.address} after {timeout:g} s.{self._console_tail()}"
-                )
+                raise LabError(f"{self.name}: no ssh on {self.address} after {timeout:g} s.{self._console_tail()}")
             time.sleep(0.03)
         # sshd greets before the last units are up; a node with a failed unit ("degraded") is up as well.
         state = self.run("systemctl is-system-running --wait", timeout=timeout)
         if state.stdout.strip() not in ("running", "degraded"):
-            raise LabError(
-                f"{self.name}: boot ended as {state.stdout or state.stderr!r}.{self._console_tail()}"
-            )
+            raise LabError(f"{self.name}: boot ended as {state.stdout or state.stderr!r}.{self._console_tail()}")
 
     def _console_tail(self) -> str:
         lines = self.console.read_text(errors="replace").splitlines()[-15:] if self.console.exists() else []

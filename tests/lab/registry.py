@@ -99,17 +99,11 @@ def _free_subnet(lab_id: str, labs: dict[str, Entry]) -> ipaddress.IPv4Network:
     for subnet in subnets[first:] + subnets[:first]:
         if not any(subnet.overlaps(other) for other in taken):
             return subnet
-    raise LabError(
-        f"no free /24 in {POOL}: every one is taken by a lab or covered by a route of this machine"
-    )
+    raise LabError(f"no free /24 in {POOL}: every one is taken by a lab or covered by a route of this machine")
 
 
 def _routes() -> list[ipaddress.IPv4Network]:
     routes: list[dict[str, Any]] = json.loads(
         run(["ip", "-json", "-4", "route", "show", "table", "all"]).stdout or "[]"
     )
-    return [
-        ipaddress.IPv4Network(route["dst"])
-        for route in routes
-        if route["dst"] not in ("default", "0.0.0.0/0")
-    ]
+    return [ipaddress.IPv4Network(route["dst"]) for route in routes if route["dst"] not in ("default", "0.0.0.0/0")]

@@ -40,8 +40,8 @@ def spawn(machine: str, command: Sequence[str], console: Path) -> None:
     """
     console.write_text("")
     if BOOTED_WITH_SYSTEMD:
-        settings = ("Type=exec", "Delegate=yes", "KillMode=mixed", "TasksMax=infinity", "StartLimitIntervalSec=0", "TimeoutStopSec=10",
-                    f"RestartForceExitStatus={_REBOOT}", f"SuccessExitStatus={_REBOOT}",
+        settings = ("Type=exec", "Delegate=yes", "KillMode=mixed", "TasksMax=infinity", "TimeoutStopSec=10",
+                    "StartLimitIntervalSec=0", f"RestartForceExitStatus={_REBOOT}", f"SuccessExitStatus={_REBOOT}",
                     f"StandardOutput=append:{console}", f"StandardError=append:{console}",
                     "Environment=SYSTEMD_NSPAWN_LOCK=0")  # fmt: skip
         unit = f"--unit={machine}-{time.time_ns():x}"  # systemd forgets the last one's a little later
@@ -53,9 +53,7 @@ def spawn(machine: str, command: Sequence[str], console: Path) -> None:
         group.mkdir(exist_ok=True)
     # A user's SYSTEMD_NSPAWN_API_VFS_WRITABLE would open the machine's /proc/sys to the nodes; and the
     # lock files, which a killed nspawn leaves behind, do nothing for folders that are only ours.
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("SYSTEMD_NSPAWN_")
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SYSTEMD_NSPAWN_")}
     environment["SYSTEMD_NSPAWN_LOCK"] = "0"
     loop = ["sh", "-c", _LOOP, "sh", " ".join(map(str, groups)), *command]
     with console.open("a") as output:
@@ -66,7 +64,10 @@ def spawn(machine: str, command: Sequence[str], console: Path) -> None:
 
 
 def remove(machines: str, patience: float = 10) -> None:
-    """Remove the groups of the machines whose name matches the pattern; their being removable proves that no process is left in them."""
+    """Remove the groups of the machines whose name matches the pattern.
+
+    Their being removable proves that no process is left in them.
+    """
     if BOOTED_WITH_SYSTEMD:
         # systemd removes a service's group with its last process; one that was just between two boots of its
         # node, with no process to be found, must not come up again.
@@ -89,8 +90,8 @@ def _remove(folder: Path) -> bool:
 
 
 def _hierarchies() -> list[Path]:
-    found = []
-    for mount in mounts():
-        if mount.kind == "cgroup2" or (mount.kind == "cgroup" and "name=systemd" in mount.options.split(",")):
-            found.append(Path(mount.target))
-    return found
+    return [
+        Path(mount.target)
+        for mount in mounts()
+        if mount.kind == "cgroup2" or (mount.kind == "cgroup" and "name=systemd" in mount.options.split(","))
+    ]

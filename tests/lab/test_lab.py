@@ -170,9 +170,7 @@ def test_reset_gives_a_fresh_disk(lab: Lab) -> None:
 
 def test_up_repairs_what_broke(lab: Lab, said: list[str]) -> None:
     lab.run("node1", "echo kept > /root/kept")
-    for one in process.with_argument(f"--machine=nw-{lab.id}-node1") + process.in_group(
-        f"nw-{lab.id}-node1*"
-    ):
+    for one in process.with_argument(f"--machine=nw-{lab.id}-node1") + process.in_group(f"nw-{lab.id}-node1*"):
         one.signal(signal.SIGKILL)
     assert "down" in lab.status()[0]
     said.clear()
@@ -206,7 +204,8 @@ def test_errors_name_the_thing(lab: Lab) -> None:
         Lab("../x")
 
 
-def test_command_line(lab: Lab) -> None:
+@pytest.mark.usefixtures("lab")
+def test_command_line() -> None:
     assert command("exec", "node1", "--name", "labtest", "--", "echo", "two  words").stdout == "two  words\n"
     assert command("exec", "node1", "--name", "labtest", "--", "false").returncode == 1
     status = command("status", "--name", "labtest")
@@ -247,9 +246,7 @@ def test_killed_down_is_completed_by_the_next() -> None:
     lab = Lab("labcrash", nodes=2)
     lab.up()
     for seconds in (0.15, 0.25):
-        killed = subprocess.Popen(
-            [sys.executable, "-m", "tests.lab", "down", "--name", lab.name], cwd=CHECKOUT
-        )
+        killed = subprocess.Popen([sys.executable, "-m", "tests.lab", "down", "--name", lab.name], cwd=CHECKOUT)
         time.sleep(seconds)
         killed.kill()
         killed.wait()
@@ -309,9 +306,7 @@ def test_a_lost_checkout_is_removed_by_id(other: Path) -> None:
     [other_id] = _all_ids(other)
     gone = other.rename(other.with_name("gone"))
     assert command("down", "--id", other_id).returncode == 0
-    assert other_id not in Path("/proc/self/mountinfo").read_text() + str(
-        list(Path("/sys/class/net").iterdir())
-    )
+    assert other_id not in Path("/proc/self/mountinfo").read_text() + str(list(Path("/sys/class/net").iterdir()))
     shutil.rmtree(gone)
 
 

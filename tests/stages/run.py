@@ -66,9 +66,7 @@ def run_command(command: Sequence[str], limit: float) -> str | None:
     limit, or on KeyboardInterrupt, which is passed on, the whole session's group is ended.
     """
     try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
     except OSError as error:
         return f"cannot be started: {error}"
     try:

@@ -30,9 +30,7 @@ REPORTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("problem", "expected"), [case[1:] for case in EXIT_CODES], ids=[c[0] for c in EXIT_CODES]
-)
+@pytest.mark.parametrize(("problem", "expected"), [case[1:] for case in EXIT_CODES], ids=[c[0] for c in EXIT_CODES])
 def test_a_step_without_report_counts_by_its_end(problem, expected):
     assert count_step(Step("ruff", ("ruff",)), problem) == expected
 
@@ -47,9 +45,7 @@ def test_a_report_counts_by_its_tests(tmp_path: Path, tests, problem, passed, fa
     assert count == Count(passed, tuple(failures))
 
 
-@pytest.mark.parametrize(
-    "content", [None, "", "<testsuites><testsuite>"], ids=["missing", "empty", "cut off"]
-)
+@pytest.mark.parametrize("content", [None, "", "<testsuites><testsuite>"], ids=["missing", "empty", "cut off"])
 @pytest.mark.parametrize("problem", [None, "exit code 4"])
 def test_a_report_that_cannot_be_read_is_a_failure(tmp_path: Path, content, problem):
     report = tmp_path / "unit.xml"

@@ -63,9 +63,7 @@ STAGES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("steps", "in_order", "expected"), [s[1:] for s in STAGES], ids=[s[0] for s in STAGES]
-)
+@pytest.mark.parametrize(("steps", "in_order", "expected"), [s[1:] for s in STAGES], ids=[s[0] for s in STAGES])
 def test_a_stage_counts_its_steps(steps, in_order, expected):
     assert run.run_stage(Stage("s", steps, limit=60, in_order=in_order)).count == expected
 
@@ -115,9 +113,7 @@ LAST_LINES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("stages", "last", "code"), [s[1:] for s in LAST_LINES], ids=[s[0] for s in LAST_LINES]
-)
+@pytest.mark.parametrize(("stages", "last", "code"), [s[1:] for s in LAST_LINES], ids=[s[0] for s in LAST_LINES])
 def test_a_run_ends_with_one_line(capfd, stages, last, code):
     assert run.run_stages(stages) == code
     lines = capfd.readouterr().out.splitlines()
