@@ -23,5 +23,5 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def fleet(lab: Lab, tmp_path: Path) -> Fleet:
     """Fresh nodes, as incident B found them."""
-    lab.reset("node1", "node2", "node3")
+    lab.reset()
     return Fleet(lab, tmp_path)

@@ -80,11 +80,6 @@ class Fleet:
         reports = [json.loads(path.read_text()) for path in self.folder.glob("*.json")]
         return Run(done.returncode, done.stdout, reports[0] if reports else {})
 
-    def address(self, node: str) -> str:
-        command = [str(_TOOLS / "ansible-inventory"), "-i", str(self.lab.inventory), "--host", node]
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
-        return str(json.loads(shown)["ansible_host"])
-
     def look(self, node: str) -> list[str]:
         """Return everything a run could change on a node, as find, sha256sum and /proc show it."""
         return self.lab.run(node, LOOK).stdout.splitlines()

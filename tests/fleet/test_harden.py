@@ -41,7 +41,7 @@ def test_second_run_changes_nothing_in_one_round_trip_per_node(fleet: Fleet) -> 
     for node in NODES:
         assert second.recap(node)["changed"] == 0
         assert second.node(node)["state"] == "ok"
-        address = fleet.address(node)
+        address = fleet.lab.address(node)
         assert second.output.count(f"<{address}> SSH: EXEC") == 1
     assert {node: fleet.look(node) for node in NODES} == after_first
 
