@@ -52,6 +52,11 @@ options:
     elements: str
     default: []
 attributes:
+  action_group:
+    description: Use C(group/nodeward.calico.node_traps) in C(module_defaults) to give both modules the same policies.
+    support: full
+    membership:
+      - nodeward.calico.node_traps
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying the target.
   diff_mode:
