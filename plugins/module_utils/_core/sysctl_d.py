@@ -32,6 +32,9 @@ PROCPS_FILE = "/etc/sysctl.conf"
 
 _NAME = re.compile(r"[\w.*?\[\]/:@+-]+\Z")
 
+# The kernel takes 0x for hexadecimal and a leading 0 for octal (kernel/sysctl.c proc_get_long): not at face value.
+_NUMBER = re.compile(r"(0|[1-9][0-9]{0,18})\Z")
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -68,7 +71,7 @@ def numbers(host: Host, path: str, names: Collection[str]) -> tuple[list[Assignm
     """Read the lines of one file that reach these parameters; one that gives no number is garbled."""
     assignments, garbled = parse(host.read_text(path) or "", path)
     reaching = [a for a in assignments if any(winner([a], name) for name in names)]
-    numbered = [a for a in reaching if re.fullmatch(r"[0-9]+", a.value)]
+    numbered = [a for a in reaching if _NUMBER.match(a.value)]
     garbled += [Garbled(a.path, a.line, _printable(f"{a.name} = {a.value}")) for a in reaching if a not in numbered]
     return numbered, garbled
 
@@ -124,7 +127,10 @@ def _dotted(name: str) -> str:
 def _matches(name: str, pattern: str) -> bool:
     """Wildcards match within one part of a name, as they would within one folder of /proc/sys."""
     parts, patterns = name.split("."), pattern.split(".")
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+    try:
+        return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+    except re.error:  # a range the wrong way round, "[z-a]", before Python 3.10.5; it matches nothing
+        return False
 
 
 def _printable(line: str) -> str:
