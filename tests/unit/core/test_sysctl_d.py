@@ -36,7 +36,12 @@ LINES = [
     ("dots keep a slash in a name", "net.ipv4.conf.eth0/100.mtu = 5", [("net.ipv4.conf.eth0/100.mtu", "5")], []),
     ("failure ignored", "-kernel.pid_max = 5", [(PID_MAX, "5")], []),
     ("pattern", "kernel.pid_* = 5", [("kernel.pid_*", "5")], []),
-    ("several words", "net.ipv4.ip_local_port_range = 1024 65535", [("net.ipv4.ip_local_port_range", "1024 65535")], []),
+    (
+        "several words",
+        "net.ipv4.ip_local_port_range = 1024 65535",
+        [("net.ipv4.ip_local_port_range", "1024 65535")],
+        [],
+    ),
     ("value with =", "kernel.core_pattern = |/x a=b", [("kernel.core_pattern", "|/x a=b")], []),
     ("no value", "kernel.pid_max =", [(PID_MAX, "")], []),
     ("comments", "# kernel.pid_max = 5\n; kernel.pid_max = 5", [], []),
