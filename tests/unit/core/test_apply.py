@@ -133,11 +133,11 @@ def test_a_disk_that_fills_up_while_the_journal_is_written():
     """What check saw free may be gone, or belong to a quota that it cannot see."""
 
     class Full(FakeHost):
-        def why_not_writable(self, path: str, size: int) -> str:
+        def why_not_writable(self, _path: str, _size: int) -> str:
             return ""
 
     host = Full({**BEFORE, journal.PATH: OLD_JOURNAL}, disk_full=True)
-    with pytest.raises(NodewardError, match="No space left on device.* was put back") as failed:
+    with pytest.raises(NodewardError, match=r"No space left on device.* was put back") as failed:
         apply(CHANGES, host)
     assert failed.value.where == f"file {journal.PATH}"
     assert host.files == {**BEFORE, journal.PATH: OLD_JOURNAL}

@@ -84,7 +84,7 @@ def test_no_text_raises(text):
 
 @pytest.mark.parametrize("value", ["9" * 5000, "0x400000", "0100000", "-1", "5 6", "5 # five", "", "\u0665", "five"])
 def test_what_is_no_plain_number_is_garbled(value):
-    """The kernel reads 0x as hexadecimal and a leading 0 as octal (proc_get_long), so neither is taken at face value."""
+    """To the kernel 0x is hexadecimal and a leading 0 octal (proc_get_long): neither is taken at face value."""
     assignments, garbled = sysctl_d.observe(FakeHost({"/etc/sysctl.d/x.conf": f"{PID_MAX} = {value}"}), NAMES)
     assert assignments == []
     assert [g.line for g in garbled] == [1]
