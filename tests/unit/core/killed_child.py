@@ -52,7 +52,7 @@ class Killed(LocalHost):
         self._calls += 1
         self._die("before")
         if (self._moment, self._number) == ("staged", self._calls):
-            os.replace = lambda *_paths: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+            os.replace = lambda *_paths: os.kill(os.getpid(), signal.SIGKILL)
 
     def _die(self, moment: str) -> None:
         if (self._moment, self._number) == (moment, self._calls):

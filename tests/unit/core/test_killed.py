@@ -60,9 +60,7 @@ def test_the_undisturbed_run_does_the_job(undisturbed):
 MOMENTS = [(moment, number) for number in range(1, CALLS + 1) for moment in ("before", "after")]
 
 
-@pytest.mark.parametrize(
-    ("moment", "number"), MOMENTS + [("staged", number) for number in WRITES], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("moment", "number"), MOMENTS + [("staged", number) for number in WRITES], ids=str)
 def test_killed(tmp_path, undisturbed, moment, number):
     root = tmp_path / "node"
     make_node(root)
