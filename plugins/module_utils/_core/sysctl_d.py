@@ -61,15 +61,15 @@ def observe(host: Host, names: Collection[str]) -> tuple[list[Assignment], list[
     garbled: list[Garbled] = []
     for path in reading_order(f"{folder}/{name}" for folder in FOLDERS for name in host.list_folder(folder)):
         if path != DROP_IN:
-            numbered, bad = numbers(host, path, names)
+            numbered, bad = numbers(host.read_text(path) or "", path, names)
             assignments += numbered
             garbled += bad
     return assignments, garbled
 
 
-def numbers(host: Host, path: str, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
+def numbers(text: str, path: str, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
     """Read the lines of one file that reach these parameters; one that gives no number is garbled."""
-    assignments, garbled = parse(host.read_text(path) or "", path)
+    assignments, garbled = parse(text, path)
     reaching = [a for a in assignments if any(winner([a], name) for name in names)]
     numbered = [a for a in reaching if _NUMBER.match(a.value)]
     garbled += [Garbled(a.path, a.line, _printable(f"{a.name} = {a.value}")) for a in reaching if a not in numbered]
