@@ -78,6 +78,10 @@ V2_USER_SLICE = {
     **_processes("0::/user.slice/user-0.slice/session-1.scope\n", kubelet=712),
     **_files(
         "/sys/fs/cgroup",
-        {"/user.slice": ("max", 90), "/user.slice/user-0.slice": ("10813", 80), "/user.slice/user-0.slice/session-1.scope": ("max", 80)},
+        {
+            "/user.slice": ("max", 90),
+            "/user.slice/user-0.slice": ("10813", 80),
+            "/user.slice/user-0.slice/session-1.scope": ("max", 80),
+        },
     ),
-}  # fmt: skip
+}

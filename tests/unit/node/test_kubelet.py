@@ -26,7 +26,9 @@ notmaxPods: 8
 podPidsLimit: 4096 # as the docs advise
 staticPodPath: /etc/kubernetes/manifests
 """
-KUBEADM_FLAGS = "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+KUBEADM_FLAGS = (
+    "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf --kubeconfig=/etc/kubernetes/kubelet.conf"
+)
 
 
 def running(flags: str, files: dict[str, str] | None = None) -> Kubelet:

@@ -44,12 +44,13 @@ def node(
     **files: Any,
 ) -> Facts:
     """Describe a node; as it is here, with 256 GiB of memory and 48 processors, that of incident B."""
+    parameters = {PID_MAX: Parameter(pid_max, writable), THREADS_MAX: Parameter(threads_max, writable)}
     return Facts(
         machine=Machine(machine, cpus, memory, 4096),
-        kernel=KernelFacts({PID_MAX: Parameter(pid_max, writable), THREADS_MAX: Parameter(threads_max, writable)}, **files),
+        kernel=KernelFacts(parameters, **files),
         kubelet=kubelet or Kubelet(running=True, pod_pids_limit=4096),
         use=Use(threads, cgroups),
-    )  # fmt: skip
+    )
 
 
 def changed(facts: Facts, policy: Policy = DEFAULTS) -> dict[str, str]:
