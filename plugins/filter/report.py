@@ -42,12 +42,26 @@ def node_error(result: Mapping[str, Any], host: str) -> str:
             f"{host}: no usable Python was found on the node, nothing was changed. Install python3 (3.9 or newer) "
             "or name it in ansible_python_interpreter, then run again."
         )
-    return f"{host}: {message}" if result.get("failed") else ""
+    return f"{host}: {' '.join([message, *_last_words(result)])}" if result.get("failed") else ""
 
 
 def _without_python(result: Mapping[str, Any]) -> bool:
-    # 127: the shell found no such command, 126: could not run it. Ansible has no better sign of it.
-    return bool(result.get("failed")) and result.get("rc") in (126, 127)
+    # 127: the shell found no such command, 126: could not run it; it may also have been sudo. ansible-core
+    # names the interpreter in its message, and where it does not, the shell does.
+    told = f"{result.get('msg')} {_output(result)}"
+    return bool(result.get("failed")) and result.get("rc") in (126, 127) and ("python" in told or "interpreter" in told)
+
+
+def _last_words(result: Mapping[str, Any]) -> list[str]:
+    """Return the last line that came before a module broke off: what the shell, or Python, says is wrong."""
+    lines = (line.strip() for line in _output(result).split("\n"))
+    # ssh with a terminal sends everything to stdout, and this to stderr
+    telling = [line for line in lines if line and not line.startswith("Shared connection to ")]
+    return [f"({line[:200]})" for line in telling[-1:]]
+
+
+def _output(result: Mapping[str, Any]) -> str:
+    return f"{result.get('module_stdout', '')}\n{result.get('module_stderr', '')}"
 
 
 def _node(host: str, result: Mapping[str, Any]) -> Node:

@@ -15,7 +15,7 @@ SEVERITIES = ("high", "medium", "low", "info")
 
 def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
     """Return the summary, a table of the nodes, what was changed and found (by kind), and where the file is."""
-    return [
+    lines = [
         *_summary(report),
         "",
         *_table(report["nodes"]),
@@ -26,6 +26,8 @@ def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
         "",
         f"Report: {path}",
     ]
+    # Names of files and messages of nodes may hold anything, but no escape sequence reaches a terminal.
+    return ["".join(character if character.isprintable() else "?" for character in line) for line in lines]
 
 
 def _summary(report: Mapping[str, Any]) -> list[str]:
@@ -61,7 +63,7 @@ def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, 
 
 def _findings(report: Mapping[str, Any]) -> list[str]:
     lines = _grouped(report, "findings", _finding_line)
-    return sorted(lines, key=lambda line: SEVERITIES.index(line.split()[0]))
+    return sorted(lines, key=lambda line: SEVERITIES.index(line.split(maxsplit=1)[0]))
 
 
 def _change_line(change: Mapping[str, Any]) -> str:

@@ -77,8 +77,9 @@ facts:
   type: dict
   sample:
     pid_limits:
-      parameters:
-        kernel.pid_max: {value: 49152, writable: true}
+      kernel:
+        parameters:
+          kernel.pid_max: {value: 49152, writable: true}
       limits:
         - {name: kernel.pid_max, limit: 49152, used: 46210, share: 0.9401}
 """

@@ -3,22 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from . import journal
 from .errors import NodewardError
 from .host import Host
-from .verbs import BLOCK, Change, require_writable
+from .verbs import Change, Reason, WriteFile
 
 
 def check(changes: Sequence[Change], host: Host) -> None:
     """Raise NodewardError for whatever can be known to fail, having only looked."""
-    if not changes:
-        return
-    recorded = journal.decode(host.read_text(journal.PATH)).record(changes)
-    require_writable(host, journal.PATH, len(recorded.encode()) + BLOCK)
-    for change in changes:
-        change.check(host)
+    for step in _steps(changes, host):
+        step.check(host)
 
 
 def apply(changes: Sequence[Change], host: Host) -> None:
@@ -29,38 +26,54 @@ def apply(changes: Sequence[Change], host: Host) -> None:
     Raises NodewardError when nothing, or nothing any more, is changed; if putting back failed too,
     the error says what is left.
     """
-    if not changes:
-        return
-    check(changes, host)
-    old_journal = host.read_text(journal.PATH)
+    steps = _steps(changes, host)
+    for step in steps:
+        step.check(host)
     done: list[Change] = []
+    where = ""
     try:
-        host.write_file(journal.PATH, journal.decode(old_journal).record(changes).encode(), journal.MODE)
-        for change in changes:
-            done.append(change)
-            change.act(host)
-        for change in changes:
-            change.verify(host)
+        for step in steps:
+            where = step.target
+            done.append(step)
+            step.act(host)
+        for step in steps:
+            where = step.target
+            step.verify(host)
     except (OSError, NodewardError) as error:
-        where = done[-1].target if done else journal.PATH
-        left = _put_back(done, old_journal, host)
-        raise _failed(error, where, left) from error
+        raise _failed(error, where, _put_back(done, host)) from error
 
 
-def _put_back(done: Sequence[Change], old_journal: str | None, host: Host) -> list[str]:
-    """Undo in reverse order, the journal last; return what could not be undone."""
-    left = []
-    for change in reversed(done):
+def _steps(changes: Sequence[Change], host: Host) -> tuple[Change, ...]:
+    """Return the writing of the journal, and then the changes."""
+    if not changes:
+        return ()
+    before = host.read_text(journal.PATH)
+    after = journal.decode(before).record(changes).encode()
+    reason = Reason("journal", "what restore goes by")
+    return WriteFile(journal.PATH, before, after, reason, journal.MODE), *changes
+
+
+def _put_back(done: Sequence[Change], host: Host) -> list[str]:
+    """Undo in reverse order; return what could not be undone. Then the journal, done first, is kept for it."""
+    left: list[str] = []
+    for step in reversed(done):
+        if left and step is done[0]:
+            break
         try:
-            change.inverse().act(host)
-            change.inverse().verify(host)
+            _undo(step, host)
         except (OSError, NodewardError) as error:
-            left.append(f"{change.target} ({error})")
-    if not left and old_journal is not None:
-        host.write_file(journal.PATH, old_journal, journal.MODE)
-    elif not left:
-        host.remove_file(journal.PATH)
+            left.append(f"{step.target} ({error})")
     return left
+
+
+def _undo(step: Change, host: Host) -> None:
+    """Make it as it was before. What never happened is left alone: undoing might be refused for the same reason."""
+    inverse = step.inverse()
+    with contextlib.suppress(NodewardError):
+        inverse.verify(host)
+        return
+    inverse.act(host)
+    inverse.verify(host)
 
 
 def _failed(error: Exception, where: str, left: Sequence[str]) -> NodewardError:

@@ -108,7 +108,14 @@ class LocalHost:
 
         The kernel gives the lock back when the process ends, however it ends.
         """
-        descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise NodewardError(
+                what=f"the node cannot be locked: {error.strerror}",
+                where=LOCK,
+                remedy="Make the folder writable, then run again",
+            ) from error
         try:
             _wait_for_lock(descriptor, patience)
             yield

@@ -32,6 +32,9 @@ PROCPS_FILE = "/etc/sysctl.conf"
 
 _NAME = re.compile(r"[\w.*?\[\]/:@+-]+\Z")
 
+# The kernel takes 0x for hexadecimal and a leading 0 for octal (kernel/sysctl.c proc_get_long): not at face value.
+_NUMBER = re.compile(r"(0|[1-9][0-9]{0,18})\Z")
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -58,17 +61,17 @@ def observe(host: Host, names: Collection[str]) -> tuple[list[Assignment], list[
     garbled: list[Garbled] = []
     for path in reading_order(f"{folder}/{name}" for folder in FOLDERS for name in host.list_folder(folder)):
         if path != DROP_IN:
-            numbered, bad = numbers(host, path, names)
+            numbered, bad = numbers(host.read_text(path) or "", path, names)
             assignments += numbered
             garbled += bad
     return assignments, garbled
 
 
-def numbers(host: Host, path: str, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
+def numbers(text: str, path: str, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
     """Read the lines of one file that reach these parameters; one that gives no number is garbled."""
-    assignments, garbled = parse(host.read_text(path) or "", path)
+    assignments, garbled = parse(text, path)
     reaching = [a for a in assignments if any(winner([a], name) for name in names)]
-    numbered = [a for a in reaching if re.fullmatch(r"[0-9]+", a.value)]
+    numbered = [a for a in reaching if _NUMBER.match(a.value)]
     garbled += [Garbled(a.path, a.line, _printable(f"{a.name} = {a.value}")) for a in reaching if a not in numbered]
     return numbered, garbled
 
@@ -124,7 +127,10 @@ def _dotted(name: str) -> str:
 def _matches(name: str, pattern: str) -> bool:
     """Wildcards match within one part of a name, as they would within one folder of /proc/sys."""
     parts, patterns = name.split("."), pattern.split(".")
-    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+    try:
+        return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+    except re.error:  # a range the wrong way round, "[z-a]", before Python 3.10.5; it matches nothing
+        return False
 
 
 def _printable(line: str) -> str:

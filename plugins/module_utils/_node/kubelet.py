@@ -35,7 +35,8 @@ def observe(host: Host, names: Mapping[int, str]) -> Kubelet:
         settings = _settings(host, flags)
         return Kubelet(
             running=True,
-            max_pods=settings.get("maxPods", DEFAULT_MAX_PODS),
+            # 0 counts as not given (kubernetes pkg/kubelet/apis/config/v1beta1/defaults.go).
+            max_pods=settings.get("maxPods", DEFAULT_MAX_PODS) or DEFAULT_MAX_PODS,
             # 0 and below mean no limit (kubelet: "Set to -1 for no limit").
             pod_pids_limit=settings.get("podPidsLimit", UNLIMITED) or UNLIMITED,
         )
@@ -70,9 +71,9 @@ def _number_at(key: str, text: str | None) -> int | None:
 
     A node need not have a YAML library; for a whole number at the top level none is needed.
     """
-    found = re.search(rf'(?:^|"){key}"?\s*:\s*(-?\d+)\b', text or "", re.MULTILINE)
+    found = re.search(rf'(?:^|"){key}"?\s*:\s*(-?[0-9]{{1,18}})\b', text or "", re.MULTILINE)
     return int(found.group(1)) if found else None
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch(r"-?\d+", text) else None
+    return int(text) if text and re.fullmatch(r"-?[0-9]{1,18}", text) else None

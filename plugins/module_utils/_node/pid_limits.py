@@ -13,6 +13,7 @@ that is missing, and a finding says that it is missing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -173,7 +174,7 @@ def _bad_options(policy: Policy) -> Iterator[Refusal]:
 
 
 def _is_number(text: str) -> bool:
-    return text == AUTO or (text.isascii() and text.isdigit())
+    return text == AUTO or re.fullmatch(r"[0-9]{1,18}", text) is not None
 
 
 # --- what a person should know ----------------------------------------------------------------------

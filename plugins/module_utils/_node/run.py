@@ -104,6 +104,17 @@ def _require_root(host: LocalHost) -> None:
 
 
 def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
+    try:
+        return _planned(params, host)
+    except OSError as error:
+        raise NodewardError(
+            what=f"cannot be read: {error.strerror}",
+            where=str(error.filename),
+            remedy="Mend it, then run again; nothing was changed",
+        ) from error
+
+
+def _planned(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
     given = [name for name in TRAPS if params[name] is not None]
     plan, facts = Plan(), {}
     for name in selected(given, params["tags"], params["skip_tags"]):

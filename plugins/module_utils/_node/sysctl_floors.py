@@ -32,6 +32,10 @@ class Floor:
     def met_by(self, value: int) -> bool:
         return value == self.value if self.exact else value >= self.value
 
+    def takes(self, value: int) -> bool:
+        """Tell whether the kernel accepts this value; otherwise it keeps the one it has."""
+        return self.bounds[0] <= value <= self.bounds[1]
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -61,16 +65,25 @@ class Facts:
     def values(self) -> dict[str, int]:
         return {name: parameter.value for name, parameter in self.parameters.items()}
 
-    def in_files(self, name: str) -> int | None:
-        """Return what the files but ours set at boot, None when they do not."""
-        last = sysctl_d.winner(self.assignments, name)
-        return int(last.value) if last else None
+    def in_files(self, floor: Floor) -> int | None:
+        """Return what the files but ours set at boot, None when they do not or the kernel would refuse it."""
+        return _taken(self.assignments, floor)
+
+    def in_drop_in(self, floor: Floor) -> int | None:
+        """Return what our own file sets, None when it does not or the kernel would refuse it."""
+        return _taken(sysctl_d.numbers(self.drop_in or "", sysctl_d.DROP_IN, (floor.name,))[0], floor)
+
+
+def _taken(assignments: Sequence[sysctl_d.Assignment], floor: Floor) -> int | None:
+    last = sysctl_d.winner(assignments, floor.name)
+    return int(last.value) if last and floor.takes(int(last.value)) else None
 
 
 def observe(host: Host, names: Sequence[str]) -> Facts:
     """Read the parameters and all files that may set them; reads only."""
     assignments, garbled = sysctl_d.observe(host, names)
-    conf, _never_read_at_boot = sysctl_d.numbers(host, sysctl_d.PROCPS_FILE, names)
+    procps = host.read_text(sysctl_d.PROCPS_FILE) or ""
+    conf, _never_read_at_boot = sysctl_d.numbers(procps, sysctl_d.PROCPS_FILE, names)
     return Facts(
         parameters={name: _parameter(host, name) for name in names},
         assignments=tuple(assignments),
@@ -104,7 +117,8 @@ def _target(facts: Facts, floor: Floor) -> int:
     """Return the value that is right now and after a boot: the floor, or what is higher already."""
     if floor.exact:
         return floor.value
-    return max(floor.value, facts.parameters[floor.name].value, facts.in_files(floor.name) or 0)
+    present = facts.parameters[floor.name].value
+    return max(floor.value, present, facts.in_files(floor) or 0, facts.in_drop_in(floor) or 0)
 
 
 def _now(facts: Facts, targets: Mapping[str, int], reason: Reason) -> Iterator[Change]:
@@ -117,8 +131,8 @@ def _now(facts: Facts, targets: Mapping[str, int], reason: Reason) -> Iterator[C
 def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str) -> Iterator[Change]:
     """Own a drop-in for what a boot would otherwise undo; a line stays in it once it is there."""
     text = facts.drop_in or ""
-    kept = {assignment.name for assignment in sysctl_d.parse(text, sysctl_d.DROP_IN)[0]}
-    needed = {f.name: targets[f.name] for f in floors if f.name in kept or not _met_at_boot(facts, f)}
+    own = sysctl_d.parse(text, sysctl_d.DROP_IN)[0]
+    needed = {f.name: targets[f.name] for f in floors if sysctl_d.winner(own, f.name) or not _met_at_boot(facts, f)}
     wanted = sysctl_d.render(needed, MANAGED_BY)
     if needed and wanted != text:
         why = "the next boot would otherwise set another value"
@@ -126,21 +140,22 @@ def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], 
 
 
 def _met_at_boot(facts: Facts, floor: Floor) -> bool:
-    in_files = facts.in_files(floor.name)
+    in_files = facts.in_files(floor)
     return floor.met_by(floor.default if in_files is None else in_files)
 
 
 def _out_of_bounds(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator[Refusal]:
     for floor in floors:
-        smallest, largest = floor.bounds
-        if not smallest <= floor.value <= largest:
+        parameter = facts.parameters[floor.name]
+        if not floor.takes(floor.value):
+            smallest, largest = floor.bounds
             yield Refusal(
                 trap=trap,
                 what=f"{floor.value} is outside of what this kernel accepts ({smallest} to {largest})",
                 where=floor.name,
                 remedy=f"Set {floor.variable} to a number from {smallest} to {largest}",
             )
-        elif floor.exact and floor.value < min(floor.least, facts.parameters[floor.name].value):
+        elif floor.exact and parameter.writable and floor.value < min(floor.least, parameter.value):
             yield Refusal(
                 trap=trap,
                 what=f"lowering it to {floor.value} would leave less than twice what is in use now",
@@ -150,6 +165,8 @@ def _out_of_bounds(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator
 
 
 def _unreadable(facts: Facts, trap: str) -> Iterator[Refusal]:
+    if not any(parameter.writable for parameter in facts.parameters.values()):
+        return  # a container: nothing would be written, so nothing stands in the way
     for line in facts.garbled:
         yield Refusal(
             trap=trap,
@@ -185,12 +202,14 @@ def _overridden(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int
     """Find what is read after our drop-in, at boot or when somebody runs ``sysctl --system``."""
     behind_ours = [a for a in facts.assignments if _file_name(a.path) > _file_name(sysctl_d.DROP_IN)]
     for floor in floors:
+        # A pattern behind ours sets nothing that a file names in full, and where it is too low ours does.
+        named = [a for a in behind_ours if a.name == floor.name]
         for lines, severity, when in (
-            (behind_ours, "high", "at boot"),
+            (named, "high", "at boot"),
             (facts.sysctl_conf, "low", "by 'sysctl --system'"),
         ):
             line = sysctl_d.winner(lines, floor.name)
-            if line and not floor.met_by(int(line.value)):
+            if line and not (floor.takes(int(line.value)) and floor.met_by(int(line.value))):
                 yield Finding(
                     id=f"{trap}.overridden",
                     severity=severity,

@@ -1,0 +1,150 @@
+"""Each verb: look, act, read back, turn round."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import (
+    Change,
+    Reason,
+    RemoveFile,
+    SetSysctl,
+    WriteFile,
+    describe,
+    diff,
+    sysctl_path,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.fake_host import FakeHost, clamps
+
+PID_MAX = "kernel.pid_max"
+PID_MAX_FILE = "/proc/sys/kernel/pid_max"
+OTHER = {"/etc/other": "untouched"}
+REASON = Reason("pid_limits", "because")
+
+texts = st.text()
+numbers = st.integers(min_value=1, max_value=4194304).map(str)
+
+
+@st.composite
+def changes_and_hosts(draw: st.DrawFn) -> tuple[Change, FakeHost]:
+    """Any change, and a host that is as the change expects it."""
+    verb = draw(st.sampled_from([SetSysctl, WriteFile, RemoveFile]))
+    if verb is SetSysctl:
+        before = draw(numbers)
+        return SetSysctl(PID_MAX, before, draw(numbers), REASON), FakeHost({**OTHER, PID_MAX_FILE: before + "\n"})
+    present = draw(texts)
+    if verb is RemoveFile:
+        return RemoveFile("/f", present, REASON), FakeHost({**OTHER, "/f": present})
+    was_there = draw(st.booleans())
+    files = {**OTHER, "/f": present} if was_there else OTHER
+    return WriteFile("/f", present if was_there else None, draw(texts), REASON), FakeHost(files)
+
+
+@given(changes_and_hosts())
+def test_acting_and_then_the_inverse_restores_the_host(case):
+    change, host = case
+    before = dict(host.files)
+    for step in (change, change.inverse()):
+        step.check(host)
+        step.act(host)
+        step.verify(host)
+    assert host.files == before
+
+
+@given(changes_and_hosts())
+def test_turning_round_twice_is_the_change_itself(case):
+    change, _host = case
+    assert change.inverse().inverse() == change
+
+
+@given(changes_and_hosts())
+def test_a_check_only_looks(case):
+    change, host = case
+    change.check(host)
+    assert host.calls == []
+
+
+def test_a_removed_file_comes_back_with_its_mode():
+    host = FakeHost({"/f": "x"})
+    removal = RemoveFile("/f", "x", REASON, mode=0o600)
+    removal.act(host)
+    removal.inverse().act(host)
+    assert host.modes == {"/f": 0o600}
+
+
+SET = SetSysctl(PID_MAX, "32768", "4194304", REASON)
+WRITE = WriteFile("/etc/f", None, "new\n", REASON)
+REWRITE = WriteFile("/etc/f", "old\n", "new\n", REASON)
+REMOVE = RemoveFile("/etc/f", "old\n", REASON)
+
+CHECKS: list[tuple[str, Change, FakeHost, str]] = [
+    ("a value that changed", SET, FakeHost({PID_MAX_FILE: "65536\n"}), "expected '32768', found '65536'"),
+    ("a parameter that is gone", SET, FakeHost(), "expected '32768', found None"),
+    ("a read-only parameter", SET, FakeHost({PID_MAX_FILE: "32768\n"}, read_only=("/proc/sys",)), "read-only here"),
+    ("a file that appeared", WRITE, FakeHost({"/etc/f": "theirs"}), "expected None, found 'theirs'"),
+    ("a file that changed", REWRITE, FakeHost({"/etc/f": "theirs"}), "found 'theirs'"),
+    ("a file that changed by a newline", REWRITE, FakeHost({"/etc/f": "old"}), "found 'old'"),
+    ("a file that is gone", REWRITE, FakeHost(), "found None"),
+    ("a file to remove that changed", REMOVE, FakeHost({"/etc/f": "theirs"}), "found 'theirs'"),
+    ("a read-only folder", WRITE, FakeHost(read_only=("/etc",)), "cannot be written: /etc is read-only"),
+    ("a full disk", WRITE, FakeHost(disk_full=True), "cannot be written: no room for"),
+    ("a removal in a read-only folder", REMOVE, FakeHost({"/etc/f": "old\n"}, read_only=("/etc",)), "read-only"),
+]
+
+
+@pytest.mark.parametrize(("change", "host", "what"), [c[1:] for c in CHECKS], ids=[c[0] for c in CHECKS])
+def test_a_check_refuses(change, host, what):
+    with pytest.raises(NodewardError) as refused:
+        change.check(host)
+    assert what in refused.value.what
+    assert refused.value.where
+    assert refused.value.remedy
+    assert host.calls == []
+
+
+VERIFICATIONS: list[tuple[str, Change, FakeHost]] = [
+    ("a clamped value", SET, FakeHost({PID_MAX_FILE: "32768\n"}, kernel={PID_MAX_FILE: clamps("192731")})),
+    ("a file that somebody rewrote", WRITE, FakeHost({"/etc/f": "theirs"})),
+    ("a file that came back", REMOVE, FakeHost({"/etc/f": "old\n"})),
+]
+
+
+@pytest.mark.parametrize(("change", "host"), [c[1:] for c in VERIFICATIONS], ids=[c[0] for c in VERIFICATIONS])
+def test_what_did_not_take_is_seen(change, host):
+    if isinstance(change, SetSysctl):
+        change.act(host)
+    with pytest.raises(NodewardError, match="did not take"):
+        change.verify(host)
+
+
+def test_a_parameter_is_a_file_of_the_kernel():
+    assert sysctl_path("net.ipv4.ip_forward") == "/proc/sys/net/ipv4/ip_forward"
+    assert sysctl_path("kernel.threads-max") == "/proc/sys/kernel/threads-max"
+
+
+DIFFS: list[tuple[str, Change, str, str, str]] = [
+    ("sysctl", SET, "sysctl kernel.pid_max", "32768\n", "4194304\n"),
+    ("new file", WRITE, "file /etc/f", "", "new\n"),
+    ("rewritten file", REWRITE, "file /etc/f", "old\n", "new\n"),
+    ("removed file", REMOVE, "file /etc/f", "old\n", ""),
+]
+
+
+@pytest.mark.parametrize(("change", "header", "before", "after"), [c[1:] for c in DIFFS], ids=[c[0] for c in DIFFS])
+def test_a_diff_has_the_shape_that_ansible_prints(change, header, before, after):
+    assert diff(change) == {"before_header": header, "after_header": header, "before": before, "after": after}
+
+
+def test_a_change_is_described_with_its_reason():
+    change = SetSysctl(PID_MAX, "1", "2", Reason("pid_limits", "because", disrupts="kubelet_restart"))
+    assert describe(change) == {
+        "trap": "pid_limits",
+        "target": "sysctl kernel.pid_max",
+        "before": "1",
+        "after": "2",
+        "why": "because",
+        "disrupts": "kubelet_restart",
+    }

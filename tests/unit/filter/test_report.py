@@ -1,0 +1,254 @@
+"""What the nodes returned, as one model, and as lines."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.filter import report as report_filter
+from ansible_collections.nodeward.calico.plugins.filter import report_lines as lines_filter
+from ansible_collections.nodeward.calico.plugins.filter.report import node_error, report
+from ansible_collections.nodeward.calico.plugins.filter.report_lines import report_lines
+from hypothesis import given
+from hypothesis import strategies as st
+
+OK: dict[str, Any] = {"changed": False, "failed": False, "changes": [], "pending": [], "findings": [], "facts": {}}
+CHANGE = {
+    "trap": "pid_limits",
+    "target": "sysctl kernel.pid_max",
+    "before": "49152",
+    "after": "4194304",
+    "why": "because",
+    "disrupts": "",
+}
+FILE = {**CHANGE, "target": "file /etc/sysctl.d/99-zz-nodeward.conf", "before": None, "after": "kernel.pid_max = 1\n"}
+CHANGED = {**OK, "changed": True, "changes": [CHANGE, FILE]}
+PENDING = {**OK, "pending": [{**FILE, "target": "file /etc/kubelet", "disrupts": "kubelet_restart"}]}
+FINDING = {
+    "id": "pid_limits.in_use",
+    "trap": "pid_limits",
+    "severity": "high",
+    "where": "kernel.pid_max",
+    "observed": "46210 of 49152 threads (94%)",
+    "wanted": "below 50%",
+    "why": "because",
+    "remedy": "Stop it",
+    "mended": False,
+}
+FOUND = {**OK, "findings": [{**FINDING, "severity": "info", "id": "pid_limits.read_only"}, FINDING]}
+
+# As ansible-core 2.17 to 2.19 return them.
+UNREACHABLE = {
+    "changed": False,
+    "msg": "Failed to connect to the host via ssh: ssh: connect to host 10.0.0.9 port 22:\r\n No route to host",
+    "unreachable": True,
+}
+NO_PYTHON_2_17 = {
+    "changed": False,
+    "failed": True,
+    "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n",
+    "module_stdout": "",
+    "msg": "The module failed to execute correctly, you probably need to set the interpreter.\nSee stdout/stderr "
+    "for the exact error",
+    "rc": 127,
+}
+NO_PYTHON_2_19 = {
+    **NO_PYTHON_2_17,
+    "msg": "The module interpreter '/opt/py' was not found.",
+    "module_stderr": "/bin/sh: 1: /opt/py: not found\n",
+}
+PYTHON_NOT_EXECUTABLE = {
+    **NO_PYTHON_2_17,
+    "msg": "Module result deserialization failed.",
+    "module_stderr": "/bin/sh: 1: /usr/bin/python3: Permission denied\n",
+    "rc": 126,
+}
+NO_SUDO = {**NO_PYTHON_2_17, "msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: sudo: not found\n"}
+NO_PYTHON_WITH_A_TERMINAL = {
+    **NO_PYTHON_2_17,
+    "msg": "Module result deserialization failed.",
+    "module_stderr": "Shared connection to 10.0.0.9 closed.\r\n",
+    "module_stdout": "/bin/sh: 1: /usr/bin/python3: not found\r\n",
+}
+NO_SUDO_WITH_A_TERMINAL = {
+    **NO_PYTHON_WITH_A_TERMINAL,
+    "module_stdout": "/bin/sh: 1: sudo: not found\r\n",
+}
+REFUSED = {
+    "changed": False,
+    "failed": True,
+    "msg": "kernel.pid_max: 5 is outside of what this kernel accepts.\n  Set pid_limits_pid_max.",
+}
+CRASHED = {
+    "changed": False,
+    "failed": True,
+    "module_stderr": "Traceback (most recent call last):\n  File ...\nMemoryError\n",
+    "msg": "MODULE FAILURE: No start of json char found\nSee stdout/stderr for the exact error",
+    "rc": 1,
+}
+
+ERRORS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("ok", OK, []),
+    ("changed", CHANGED, []),
+    ("never looked at", {}, ["n1: the node was not looked at", "run again"]),
+    ("unreachable", UNREACHABLE, ["n1: not reached (Failed to connect", "22: No route to host)", "ssh and power"]),
+    ("without python, 2.17", NO_PYTHON_2_17, ["n1: no usable Python was found", "Install python3 (3.9 or newer)"]),
+    ("without python, 2.19", NO_PYTHON_2_19, ["n1: no usable Python was found", "ansible_python_interpreter"]),
+    ("python not executable", PYTHON_NOT_EXECUTABLE, ["n1: no usable Python was found"]),
+    ("without python, with a terminal", NO_PYTHON_WITH_A_TERMINAL, ["n1: no usable Python was found"]),
+    ("without sudo, with a terminal", NO_SUDO_WITH_A_TERMINAL, ["n1: Module result", "(/bin/sh: 1: sudo: not found)"]),
+    ("without sudo", NO_SUDO, ["n1: MODULE FAILURE", "sudo: not found"]),
+    ("refused by us", REFUSED, ["n1: kernel.pid_max: 5 is outside of what this kernel accepts. Set pid_limits_pid"]),
+    ("crashed", CRASHED, ["n1: MODULE FAILURE: No start of json char found", "MemoryError"]),
+    ("127 without failure", {**OK, "rc": 127}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("result", "told"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
+def test_node_error(result, told):
+    error = node_error(result, "n1")
+    assert bool(error) == bool(told)
+    for part in told:
+        assert part in error
+    assert "\n" not in error
+
+
+def test_a_missing_sudo_is_not_taken_for_a_missing_python():
+    assert "Python" not in node_error(NO_SUDO, "n1")
+
+
+STATES = [
+    ("ok", OK, "ok"),
+    ("changed", CHANGED, "changed"),
+    ("pending", PENDING, "pending"),
+    ("pending beside a change", {**CHANGED, "pending": PENDING["pending"]}, "pending"),
+    ("audited", {**OK, "changes": [CHANGE]}, "ok"),
+    ("failed", REFUSED, "failed"),
+    ("unreachable", UNREACHABLE, "unreachable"),
+    ("never looked at", {}, "failed"),
+]
+
+
+@pytest.mark.parametrize(("result", "state"), [case[1:] for case in STATES], ids=[case[0] for case in STATES])
+def test_state(result, state):
+    model = report(["n1"], {"n1": {"node_result": result}}, "harden", False)
+    assert model["nodes"][0]["state"] == state
+    assert model["totals"] == {"unreachable": 0, "failed": 0, "pending": 0, "changed": 0, "ok": 0, state: 1}
+
+
+def model_of(results: dict[str, dict[str, Any]], kind: str = "harden", check_mode: bool = False) -> dict[str, Any]:
+    variables = {name: {"node_result": result} for name, result in results.items()}
+    return report(list(results), variables, kind, check_mode)
+
+
+def test_the_model_of_three_nodes():
+    model = model_of({"n3": UNREACHABLE, "n1": CHANGED, "n2": FOUND})
+    assert [node["name"] for node in model["nodes"]] == ["n1", "n2", "n3"]
+    assert (model["format"], model["kind"], model["check_mode"]) == (1, "harden", False)
+    assert model["totals"] == {"unreachable": 1, "failed": 0, "pending": 0, "changed": 1, "ok": 1}
+    assert model["nodes"][0]["changes"] == [CHANGE, FILE]
+    assert model["nodes"][1]["findings"] == FOUND["findings"]
+    assert (model["nodes"][2]["changes"], model["nodes"][2]["facts"]) == ([], {})
+    json.dumps(model)
+
+
+def test_a_node_without_a_result_is_a_row_too():
+    model = report(["n1", "n2"], {"n1": {}, "n2": {"node_result": None}}, "audit", True)
+    assert [node["state"] for node in model["nodes"]] == ["failed", "failed"]
+
+
+def test_the_results_are_not_touched():
+    results = {"n1": copy.deepcopy(CHANGED), "n2": copy.deepcopy(UNREACHABLE)}
+    report_lines(model_of(results), "/r")
+    assert results == {"n1": CHANGED, "n2": UNREACHABLE}
+
+
+THREE = """\
+harden: 3 nodes (1 unreachable, 1 changed, 1 ok)
+
+NODE  STATE        CHANGES  PENDING  HIGH  MEDIUM  LOW  INFO
+n1    changed      2        0        0     0       0    0
+n2    ok           0        0        1     0       0    1
+n3    unreachable  0        0        0     0       0    0
+
+Changed:
+  set sysctl kernel.pid_max: 49152 -> 4194304  [n1]
+  write file /etc/sysctl.d/99-zz-nodeward.conf  [n1]
+
+Findings:
+  high    pid_limits.in_use  kernel.pid_max: 46210 of 49152 threads (94%), wanted below 50%. Stop it.  [n2]
+  info    pid_limits.read_only  kernel.pid_max: 46210 of 49152 threads (94%), wanted below 50%. Stop it.  [n2]
+
+Not done:
+  n3: not reached (Failed to connect to the host via ssh: ssh: connect to host 10.0.0.9 port 22: No route to host). \
+Check address, ssh and power, then run again; a run that broke off midway is finished then.
+
+Report: /r/harden.json"""
+
+
+def test_the_lines_of_three_nodes():
+    lines = report_lines(model_of({"n3": UNREACHABLE, "n1": CHANGED, "n2": FOUND}), "/r/harden.json")
+    assert "\n".join(lines) == THREE
+
+
+TITLES = [("harden", False, "Changed:"), ("harden", True, "Would change:"), ("audit", False, "Would change:")]
+
+
+@pytest.mark.parametrize(("kind", "check_mode", "title"), TITLES)
+def test_what_would_be_changed_is_said_so(kind, check_mode, title):
+    lines = report_lines(model_of({"n1": CHANGED}, kind, check_mode), "/r")
+    assert title in lines
+    assert lines[0] == f"{kind}{' in check mode' if check_mode else ''}: 1 nodes (1 changed)"
+
+
+VERBS = [(None, "b", "write"), ("a", "b", "rewrite"), ("a", None, "remove")]
+
+
+@pytest.mark.parametrize(("before", "after", "verb"), VERBS)
+def test_what_is_done_to_a_file(before, after, verb):
+    change = {**FILE, "before": before, "after": after}
+    assert f"  {verb} {FILE['target']}  [n1]" in report_lines(model_of({"n1": {**OK, "changes": [change]}}), "/r")
+
+
+def test_what_waits_for_consent():
+    lines = report_lines(model_of({"n1": PENDING}), "/r")
+    assert lines[lines.index("Waiting for consent:") + 1] == "  write file /etc/kubelet  [n1]"
+
+
+def test_a_thousand_nodes_stay_short():
+    def result(number: int) -> dict[str, Any]:
+        change = {**CHANGE, "before": str(32768 + number % 100)}
+        return {**CHANGED, "changes": [change], "findings": FOUND["findings"]} if number % 10 else UNREACHABLE
+
+    lines = report_lines(model_of({f"n{number:04}": result(number) for number in range(1000)}), "/r")
+    assert len(lines) < 80
+    assert lines[0] == "harden: 1000 nodes (100 unreachable, 900 changed)"
+    assert "... and 980 more nodes, see the file" in lines
+    assert "  ... and 70 more lines, see the file" in lines
+    assert "  ... and 80 more lines, see the file" in lines
+    same = next(line for line in lines if "pid_limits.in_use" in line)
+    assert same.endswith("[n0001, n0002, n0003, n0004, n0005 and 895 more]")
+
+
+def test_no_nodes():
+    assert report_lines(model_of({}), "/r")[0] == "harden: 0 nodes ()"
+
+
+hostile = st.text(st.characters(codec=None, exclude_categories=()))
+
+
+@given(hostile, hostile, hostile)
+def test_hostile_texts_stay_one_printable_line_each(one, two, three):
+    finding = {**FINDING, "where": one, "observed": two, "wanted": three, "remedy": one, "id": f"pid_limits.{two}"}
+    change = {**CHANGE, "target": f"file {one}", "before": two, "after": three}
+    found = {**OK, "findings": [finding], "changes": [change, {**CHANGE, "before": two}], "pending": [change]}
+    failed = {**REFUSED, "msg": one, "module_stderr": two}
+    lines = report_lines(model_of({f"n{one}": found, f"m{two}": failed}), three)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_ansible_finds_the_filters():
+    assert report_filter.FilterModule().filters() == {"report": report, "node_error": node_error}
+    assert lines_filter.FilterModule().filters() == {"report_lines": report_lines}

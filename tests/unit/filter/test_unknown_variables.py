@@ -1,0 +1,44 @@
+"""Misspelt variables of traps."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.filter.unknown_variables import FilterModule, unknown_variables
+from ansible_collections.nodeward.calico.plugins.module_utils._node.run import TRAPS
+from hypothesis import given
+from hypothesis import strategies as st
+
+KNOWN = [f"{name}_{option}" for name, trap in TRAPS.items() for option in trap.OPTIONS]
+
+CASES = [
+    ("a letter missing", ["pid_limits_pid_mx"],
+     "pid_limits_pid_mx is no variable of the trap pid_limits: did you mean pid_limits_pid_max"),
+    ("a dash missing", ["pid_limits_threadsmax"], "did you mean pid_limits_threads_max?"),
+    ("nothing like it", ["pid_limits_"], "pid_limits_ is no variable of the trap pid_limits: "),
+    ("what there is", ["pid_limits_zzzzzzzzzzzzzzzzzzzzzzz"], "It has pid_limits_pid_max, pid_limits_threads_max"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "told"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_unknown(names, told):
+    (sentence,) = unknown_variables(names)
+    assert told in sentence
+
+
+def test_known_and_foreign_names_are_left_alone():
+    foreign = ["pid_limits", "pid_limit_max", "_pid_limits_x", "my_pid_limits_x", "PID_LIMITS_X", "node_result", ""]
+    assert unknown_variables([*KNOWN, "pid_limits_result", *foreign]) == []
+
+
+def test_each_is_named_once_in_order():
+    sentences = unknown_variables(["pid_limits_b", "pid_limits_a", "pid_limits_exact"])
+    assert [sentence.split()[0] for sentence in sentences] == ["pid_limits_a", "pid_limits_b"]
+
+
+@given(st.lists(st.text() | st.text().map(lambda text: f"pid_limits_{text}")))
+def test_no_name_raises(names):
+    assert len(unknown_variables(names)) <= len(names)
+
+
+def test_ansible_finds_the_filter():
+    assert FilterModule().filters() == {"unknown_variables": unknown_variables}
