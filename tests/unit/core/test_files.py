@@ -61,11 +61,12 @@ def test_an_existing_file_keeps_mode_owner_and_attributes(tmp_path):
     assert not labelled or os.getxattr(path, "user.label") == b"ours"
 
 
-def test_an_existing_file_gets_a_new_time(tmp_path):
+@pytest.mark.parametrize("text", ["", "new", "new" * 10000], ids=["empty", "short", "long"])
+def test_an_existing_file_gets_a_new_time(tmp_path, text):
     path = tmp_path / "old"
     path.write_text("old")
     os.utime(path, (1, 1))
-    write_atomically(str(path), "new", 0o644)
+    write_atomically(str(path), text, 0o644)
     assert path.stat().st_mtime > 1
 
 

@@ -40,7 +40,8 @@ def test_the_same_trees_on_a_disk(tmp_path, files, limits):
 
 @pytest.mark.parametrize("lines", ["", "0::/\n", "3:cpu:/x\n0::/\n"], ids=["ended", "in the root", "no pids"])
 def test_a_service_without_a_cgroup_has_no_limit(lines):
-    host = FakeHost({"/proc/712/comm": "kubelet\n", "/proc/712/cgroup": lines, "/sys/fs/cgroup/pids.max": "5\n"})
+    limits = {"/sys/fs/cgroup/pids.max": "5\n", "/sys/fs/cgroup/x/pids.max": "5\n"}
+    host = FakeHost({"/proc/712/comm": "kubelet\n", "/proc/712/cgroup": lines, **limits})
     assert pid_use.observe(host, {712: "kubelet"}) == Use(0, ())
 
 

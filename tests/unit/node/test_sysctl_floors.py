@@ -163,6 +163,9 @@ CONF = (Assignment(PID_MAX, "49152", sysctl_d.PROCPS_FILE, 3),)
 FINDINGS: list[tuple[str, Facts, Floor, list[tuple[str, str, str]]]] = [
     ("nothing odd", node(32768), FLOOR, []),
     ("read before ours", node(32768, (KUBESPRAY, 49152)), FLOOR, []),
+    ("read before ours, from a folder of a later name", node(32768, (SYSTEMD, 49152)), FLOOR, []),
+    ("read after ours, from a folder of an earlier rank", node(32768, ("/usr/lib/sysctl.d/99-zzz.conf", 400)), FLOOR,
+     [("pid_limits.overridden", "high", "/usr/lib/sysctl.d/99-zzz.conf line 1")]),
     ("a lower value read after ours", node(32768, (BEHIND, 49152)), FLOOR,
      [("pid_limits.overridden", "high", f"{BEHIND} line 1")]),
     ("a refused value read after ours", node(32768, (BEHIND, 4194305)), FLOOR,
