@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from .report import STATES
+
 # Rows and names beyond these are counted, not printed; the file has them all.
 ROWS = 20
 NAMES = 5
@@ -39,7 +41,7 @@ def _summary(report: Mapping[str, Any]) -> list[str]:
 
 def _table(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
     rows = [("NODE", "STATE", "CHANGES", "PENDING", *(severity.upper() for severity in SEVERITIES))]
-    for node in nodes:
+    for node in sorted(nodes, key=lambda node: STATES.index(node["state"])):
         found = [sum(f["severity"] == severity for f in node["findings"]) for severity in SEVERITIES]
         counts = (len(node["changes"]), len(node["pending"]), *found)
         rows.append((node["name"], node["state"], *(str(count) for count in counts)))

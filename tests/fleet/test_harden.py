@@ -64,7 +64,7 @@ def test_audit_only_reads_and_agrees_with_harden(fleet: Fleet) -> None:
     for node in NODES:
         assert audit.node(node)["changes"] == harden.node(node)["changes"]
         mended = {finding["where"] for finding in audit.node(node)["findings"] if finding["mended"]}
-        assert mended == {change["target"] for change in harden.node(node)["changes"]}
+        assert mended >= {change["target"] for change in harden.node(node)["changes"]}
     assert not [f for f in fleet.play("audit").node("node1")["findings"] if f["mended"]]
 
 

@@ -7,10 +7,12 @@ journalled and turned round.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Union
 
 from .errors import NodewardError
+from .files import BYTES_SURVIVE, ENCODING
 from .host import Host
 
 # Bytes on disk that a new small file may take.
@@ -182,7 +184,8 @@ def _present(change: Change, host: Host) -> str | None:
 def _still(change: Change, present: str | None, expected: str | None) -> None:
     if present != expected:
         raise NodewardError(
-            what=f"something else changed it since it was read (expected {expected!r}, found {present!r})",
+            what="something else changed it since it was read "
+            f"(expected {_named(change, expected)}, found {_named(change, present)})",
             where=change.target,
             remedy="Find out what writes it, then run again",
         )
@@ -191,7 +194,16 @@ def _still(change: Change, present: str | None, expected: str | None) -> None:
 def _took(change: Change, present: str | None, wanted: str | None) -> None:
     if present != wanted:
         raise NodewardError(
-            what=f"the value did not take: wrote {wanted!r}, read back {present!r}",
+            what=f"the value did not take: wanted {_named(change, wanted)}, read back {_named(change, present)}",
             where=change.target,
             remedy="Find out what else writes it; the value before our change was put back",
         )
+
+
+def _named(change: Change, state: str | None) -> str:
+    """Say what there is; of a file only its sum, since an error is no place for what a file may hold."""
+    if state is None:
+        return "nothing"
+    if isinstance(change, SetSysctl):
+        return repr(state)
+    return f"sha256 {hashlib.sha256(state.encode(ENCODING, BYTES_SURVIVE)).hexdigest()[:12]}"

@@ -14,13 +14,13 @@ that is missing, and a finding says that it is missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
-from .._core.verbs import Reason
+from .._core.verbs import Reason, SetSysctl
 from . import kernel_pids, kubelet, pid_use, processes, sysctl_floors
 from .kernel_pids import PARAMETERS, PID_MAX, THREADS_MAX, Machine
 from .sysctl_floors import Floor
@@ -118,7 +118,10 @@ def plan(facts: Facts, policy: Policy) -> Plan:
         return Plan(refusals=refusals)
     severity = "high" if facts.use.threads >= USE_MEDIUM * min(facts.kernel.values.values()) else "medium"
     floors = sysctl_floors.plan(facts.kernel, _floors(facts, policy), Reason(TRAP, _WHY, severity))
-    return floors + Plan(findings=(*_nearly_used_up(facts), *_unlimited_pods(facts), *_short_of_memory(facts, policy)))
+    raised = {change.name: int(change.after) for change in floors.changes if isinstance(change, SetSysctl)}
+    return floors + Plan(
+        findings=(*_nearly_used_up(facts, raised), *_unlimited_pods(facts), *_short_of_memory(facts, policy))
+    )
 
 
 def threads_floor(facts: Facts, policy: Policy) -> int:
@@ -180,7 +183,8 @@ def _is_number(text: str) -> bool:
 # --- what a person should know ----------------------------------------------------------------------
 
 
-def _nearly_used_up(facts: Facts) -> Iterator[Finding]:
+def _nearly_used_up(facts: Facts, raised: Mapping[str, int]) -> Iterator[Finding]:
+    """Find limits that are nearly hit; ``raised`` are the new values of those that this plan raises."""
     for limit in facts.use.limits(facts.kernel.values):
         if limit.share >= USE_MEDIUM:
             yield Finding(
@@ -191,6 +195,7 @@ def _nearly_used_up(facts: Facts) -> Iterator[Finding]:
                 wanted=f"below {USE_MEDIUM:.0%}",
                 why=_WHY,
                 remedy="See what holds the threads (ps -eLo pid,comm | sort | uniq -c | sort -n) and stop it",
+                mended=limit.used < USE_MEDIUM * raised.get(limit.name, limit.limit),
             )
 
 
@@ -209,10 +214,17 @@ def _unlimited_pods(facts: Facts) -> Iterator[Finding]:
 
 def _short_of_memory(facts: Facts, policy: Policy) -> Iterator[Finding]:
     """Find a number that somebody gave, here or to the kubelet; one that we assumed is not worth a word."""
-    if policy.threads_max == AUTO and _pids_per_pod(facts, policy) < 1:
-        return
-    wanted = _threads_for_pods(facts, policy) if policy.threads_max == AUTO else int(policy.threads_max)
     fit = kernel_pids.threads_that_fit(facts.machine)
+    if policy.threads_max != AUTO:
+        wanted, remedy = (
+            int(policy.threads_max),
+            f"Set {TRAP}_threads_max to {fit} or less, or give the node more memory",
+        )
+    elif _pids_per_pod(facts, policy) >= 1:
+        wanted = _threads_for_pods(facts, policy)
+        remedy = "Run fewer pods on the node (kubelet maxPods) or limit them lower (podPidsLimit)"
+    else:
+        return
     if wanted > fit:
         yield Finding(
             id=f"{TRAP}.memory",
@@ -221,5 +233,5 @@ def _short_of_memory(facts: Facts, policy: Policy) -> Iterator[Finding]:
             observed=f"memory for about {fit} threads",
             wanted=f"{wanted}",
             why="that many threads would take more than half of the memory before they do anything",
-            remedy="Run fewer pods on the node (kubelet maxPods) or limit them lower (podPidsLimit)",
+            remedy=remedy,
         )

@@ -80,7 +80,7 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict
             "changed": bool(now),
             "changes": [describe(change) for change in now],
             "pending": [describe(change) for change in pending],
-            "findings": [finding.describe() for finding in plan.findings],
+            "findings": [finding.describe() for finding in plan.findings if not finding.mended],
             "facts": facts,
             "diff": [diff(change) for change in now],
         }

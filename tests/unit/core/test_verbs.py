@@ -80,15 +80,18 @@ WRITE = WriteFile("/etc/f", None, "new\n", REASON)
 REWRITE = WriteFile("/etc/f", "old\n", "new\n", REASON)
 REMOVE = RemoveFile("/etc/f", "old\n", REASON)
 
+# printf theirs | sha256sum
+THEIRS = "sha256 4c55a8552a2c"
+
 CHECKS: list[tuple[str, Change, FakeHost, str]] = [
     ("a value that changed", SET, FakeHost({PID_MAX_FILE: "65536\n"}), "expected '32768', found '65536'"),
-    ("a parameter that is gone", SET, FakeHost(), "expected '32768', found None"),
+    ("a parameter that is gone", SET, FakeHost(), "expected '32768', found nothing"),
     ("a read-only parameter", SET, FakeHost({PID_MAX_FILE: "32768\n"}, read_only=("/proc/sys",)), "read-only here"),
-    ("a file that appeared", WRITE, FakeHost({"/etc/f": "theirs"}), "expected None, found 'theirs'"),
-    ("a file that changed", REWRITE, FakeHost({"/etc/f": "theirs"}), "found 'theirs'"),
-    ("a file that changed by a newline", REWRITE, FakeHost({"/etc/f": "old"}), "found 'old'"),
-    ("a file that is gone", REWRITE, FakeHost(), "found None"),
-    ("a file to remove that changed", REMOVE, FakeHost({"/etc/f": "theirs"}), "found 'theirs'"),
+    ("a file that appeared", WRITE, FakeHost({"/etc/f": "theirs"}), f"expected nothing, found {THEIRS}"),
+    ("a file that changed", REWRITE, FakeHost({"/etc/f": "theirs"}), f"found {THEIRS}"),
+    ("a file that changed by a newline", REWRITE, FakeHost({"/etc/f": "old"}), "expected sha256 "),
+    ("a file that is gone", REWRITE, FakeHost(), "found nothing"),
+    ("a file to remove that changed", REMOVE, FakeHost({"/etc/f": "theirs"}), f"found {THEIRS}"),
     ("a read-only folder", WRITE, FakeHost(read_only=("/etc",)), "cannot be written: /etc is read-only"),
     ("a full disk", WRITE, FakeHost(disk_full=True), "cannot be written: no room for"),
     ("a removal in a read-only folder", REMOVE, FakeHost({"/etc/f": "old\n"}, read_only=("/etc",)), "read-only"),

@@ -169,9 +169,9 @@ THREE = """\
 harden: 3 nodes (1 unreachable, 1 changed, 1 ok)
 
 NODE  STATE        CHANGES  PENDING  HIGH  MEDIUM  LOW  INFO
+n3    unreachable  0        0        0     0       0    0
 n1    changed      2        0        0     0       0    0
 n2    ok           0        0        1     0       0    1
-n3    unreachable  0        0        0     0       0    0
 
 Changed:
   set sysctl kernel.pid_max: 49152 -> 4194304  [n1]

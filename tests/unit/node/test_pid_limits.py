@@ -195,6 +195,11 @@ def test_findings(facts, policy, found):
     assert [(f.id, f.severity, f.where) for f in pid_limits.plan(facts, policy).findings] == found
 
 
+def test_a_limit_that_is_raised_is_mended_and_one_that_is_not_is_none():
+    plan = pid_limits.plan(node(threads=46210, cgroups=(FULL,)), DEFAULTS)
+    assert {f.where: f.mended for f in plan.findings} == {PID_MAX: True, "/kubepods.slice": False}
+
+
 @pytest.mark.parametrize(("threads", "severity"), [(24575, "medium"), (24576, "high")])
 def test_a_node_that_is_half_full_needs_the_change_more(threads, severity):
     assert pid_limits.plan(node(threads=threads), DEFAULTS).changes[0].reason.severity == severity

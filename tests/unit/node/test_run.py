@@ -113,7 +113,11 @@ def test_informing_writes_nothing_and_tells_what_hardening_would_do(tmp_path, ho
     assert told["changes"] == done["changes"]
     assert told["facts"] == done["facts"]
     mended = [finding for finding in told["findings"] if finding["mended"]]
-    assert sorted(f["where"] for f in mended) == sorted(c["target"] for c in done["changes"])
+    assert {c["target"] for c in done["changes"]} <= {f["where"] for f in mended}
+    # besides: the node is near a limit that this run raises, which is then no finding any more
+    assert {f["id"] for f in mended if f["where"] not in {c["target"] for c in done["changes"]}} == {
+        "pid_limits.in_use"
+    }
     rest = [finding for finding in told["findings"] if not finding["mended"]]
     assert sorted(rest, key=str) == sorted(done["findings"], key=str)
 
