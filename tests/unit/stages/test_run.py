@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -92,6 +93,14 @@ def test_the_time_limit_ends_grandchildren_and_those_who_do_not_listen(tmp_path:
     )
     assert run.run_command((sys.executable, "-c", deaf), 2) == "ended at its time limit of 2 s"
     assert wait_until_gone(int(note.read_text()))
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_arrives():
+    """What a shell starts in the background ignores Ctrl-C, and so would these tests there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_ends_the_step_cleans_up_and_counts_as_failed():
