@@ -20,7 +20,7 @@ from typing import Any
 
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
-from .._core.verbs import Reason, SetSysctl
+from .._core.verbs import SetSysctl
 from . import kernel_pids, kubelet, pid_use, processes, sysctl_floors
 from .kernel_pids import PARAMETERS, PID_MAX, THREADS_MAX, Machine
 from .sysctl_floors import Floor
@@ -116,8 +116,7 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     refusals = tuple(_bad_options(policy))
     if refusals:
         return Plan(refusals=refusals)
-    severity = "high" if facts.use.threads >= USE_MEDIUM * min(facts.kernel.values.values()) else "medium"
-    floors = sysctl_floors.plan(facts.kernel, _floors(facts, policy), Reason(TRAP, _WHY, severity))
+    floors = sysctl_floors.plan(facts.kernel, _floors(facts, policy), TRAP, _WHY)
     raised = {change.name: int(change.after) for change in floors.changes if isinstance(change, SetSysctl)}
     return floors + Plan(
         findings=(*_nearly_used_up(facts, raised), *_unlimited_pods(facts), *_short_of_memory(facts, policy))
@@ -141,6 +140,7 @@ def _floors(facts: Facts, policy: Policy) -> list[Floor]:
             default=kernel_pids.default(facts.machine, name),
             exact=exact,
             least=2 * facts.use.threads,
+            severity="high" if facts.use.threads >= USE_MEDIUM * facts.kernel.parameters[name].value else "medium",
         )
 
     return [

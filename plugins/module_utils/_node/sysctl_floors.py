@@ -18,7 +18,7 @@ class Floor:
 
     ``bounds`` are the smallest and largest value that the kernel accepts, ``default`` is what it sets at
     boot when no file does, ``variable`` is what a user calls the floor. A value below ``least`` would
-    starve what runs now; it is refused.
+    starve what runs now; it is refused. ``severity`` is how bad it is to be below the floor.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Floor:
     default: int
     exact: bool = False
     least: int = 0
+    severity: str = "medium"
 
     def met_by(self, value: int) -> bool:
         return value == self.value if self.exact else value >= self.value
@@ -99,16 +100,15 @@ def _parameter(host: Host, name: str) -> Parameter:
     return Parameter(value=int(host.read_text(path) or "0"), writable=host.is_writable(path))
 
 
-def plan(facts: Facts, floors: Sequence[Floor], reason: Reason) -> Plan:
-    """Decide what meets the floors now and after the next boot; pure."""
-    trap = reason.trap
+def plan(facts: Facts, floors: Sequence[Floor], trap: str, why: str) -> Plan:
+    """Decide what meets the floors now and after the next boot; pure. ``why`` is the reason for the floors."""
     refusals = (*_out_of_bounds(facts, floors, trap), *_unreadable(facts, trap))
     if refusals:
         return Plan(refusals=refusals)
     ours = [floor for floor in floors if facts.parameters[floor.name].writable]
     targets = {floor.name: _target(facts, floor) for floor in ours}
     return Plan(
-        changes=(*_now(facts, targets, reason), *_at_boot(facts, ours, targets, trap)),
+        changes=(*_now(facts, ours, targets, trap, why), *_at_boot(facts, ours, targets, trap)),
         findings=(*_read_only(facts, floors, trap), *_overridden(facts, ours, targets, trap)),
     )
 
@@ -121,11 +121,11 @@ def _target(facts: Facts, floor: Floor) -> int:
     return max(floor.value, present, facts.in_files(floor) or 0, facts.in_drop_in(floor) or 0)
 
 
-def _now(facts: Facts, targets: Mapping[str, int], reason: Reason) -> Iterator[Change]:
-    for name, target in targets.items():
-        value = facts.parameters[name].value
+def _now(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str, why: str) -> Iterator[Change]:
+    for floor in floors:
+        value, target = facts.parameters[floor.name].value, targets[floor.name]
         if value != target:
-            yield SetSysctl(name, str(value), str(target), reason)
+            yield SetSysctl(floor.name, str(value), str(target), Reason(trap, why, floor.severity))
 
 
 def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str) -> Iterator[Change]:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from tests.unit.fake_host import FakeHost
 
 PID_MAX = "kernel.pid_max"
-REASON = Reason("pid_limits", "because", "high")
+TRAP, WHY = "pid_limits", "because"
 # A node with 32 processors: the kernel sets 32768 by itself and takes 301 to 4194304.
 FLOOR = Floor(PID_MAX, 65536, "pid_limits_pid_max", (301, 4194304), default=32768)
 SYSTEMD = "/usr/lib/sysctl.d/50-pid-max.conf"
@@ -106,12 +106,12 @@ PLANS: list[tuple[str, Facts, Floor, tuple[str | None, str | None]]] = [
 
 @pytest.mark.parametrize(("facts", "floor", "wanted"), [case[1:] for case in PLANS], ids=[case[0] for case in PLANS])
 def test_plan(facts, floor, wanted):
-    assert outcome(sysctl_floors.plan(facts, [floor], REASON)) == wanted
+    assert outcome(sysctl_floors.plan(facts, [floor], TRAP, WHY)) == wanted
 
 
 def test_the_parameter_is_set_with_the_trap_s_reason_and_the_file_with_its_own():
-    value, file = sysctl_floors.plan(node(32768), [FLOOR], REASON).changes
-    assert value.reason == REASON
+    value, file = sysctl_floors.plan(node(32768), [replace(FLOOR, severity="high")], TRAP, WHY).changes
+    assert value.reason == Reason(TRAP, WHY, "high")
     assert file.reason == Reason("pid_limits", "the next boot would otherwise set another value", "medium")
 
 
@@ -131,7 +131,7 @@ REFUSED: list[tuple[str, Facts, Floor, str, str]] = [
 
 @pytest.mark.parametrize(("facts", "floor", "what", "remedy"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
 def test_refusals(facts, floor, what, remedy):
-    plan = sysctl_floors.plan(facts, [floor], REASON)
+    plan = sysctl_floors.plan(facts, [floor], TRAP, WHY)
     (refusal,) = plan.refusals
     assert what in refusal.what
     assert remedy in refusal.remedy
@@ -140,7 +140,7 @@ def test_refusals(facts, floor, what, remedy):
 
 @pytest.mark.parametrize("value", [301, 4194304])
 def test_the_bounds_themselves_are_accepted(value):
-    assert sysctl_floors.plan(node(32768), [replace(FLOOR, value=value)], REASON).refusals == ()
+    assert sysctl_floors.plan(node(32768), [replace(FLOOR, value=value)], TRAP, WHY).refusals == ()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_the_bounds_themselves_are_accepted(value):
 )
 def test_a_container_is_never_refused_for_its_files(broken):
     """Nothing would be written there, so nothing stands in the way: a finding, not a failure of the play."""
-    plan = sysctl_floors.plan(replace(node(32768, writable=False), **broken), [FLOOR], REASON)
+    plan = sysctl_floors.plan(replace(node(32768, writable=False), **broken), [FLOOR], TRAP, WHY)
     assert plan.refusals == ()
     assert [finding.id for finding in plan.findings] == ["pid_limits.read_only"]
 
@@ -156,7 +156,7 @@ def test_a_container_is_never_refused_for_its_files(broken):
 def test_one_writable_parameter_is_enough_to_be_refused():
     facts = replace(node(32768), garbled=(sysctl_d.Garbled(KUBESPRAY, 1, "oops"),))
     both = replace(facts, parameters={**facts.parameters, "kernel.threads-max": Parameter(1, writable=False)})
-    assert len(sysctl_floors.plan(both, [FLOOR], REASON).refusals) == 1
+    assert len(sysctl_floors.plan(both, [FLOOR], TRAP, WHY).refusals) == 1
 
 
 CONF = (Assignment(PID_MAX, "49152", sysctl_d.PROCPS_FILE, 3),)
@@ -184,7 +184,7 @@ FINDINGS: list[tuple[str, Facts, Floor, list[tuple[str, str, str]]]] = [
 
 @pytest.mark.parametrize(("facts", "floor", "found"), [c[1:] for c in FINDINGS], ids=[c[0] for c in FINDINGS])
 def test_findings(facts, floor, found):
-    plan = sysctl_floors.plan(facts, [floor], REASON)
+    plan = sysctl_floors.plan(facts, [floor], TRAP, WHY)
     assert [(f.id, f.severity, f.where) for f in plan.findings] == found
     assert not any(f.mended for f in plan.findings)
 
@@ -192,7 +192,7 @@ def test_findings(facts, floor, found):
 def test_two_parameters_share_one_drop_in():
     other = replace(FLOOR, name="kernel.threads-max", value=100000, variable="v", bounds=(1, 2**30 - 1))
     facts = replace(node(32768), parameters={PID_MAX: Parameter(32768, True), other.name: Parameter(200000, True)})
-    *_values, file = sysctl_floors.plan(facts, [FLOOR, other], REASON).changes
+    *_values, file = sysctl_floors.plan(facts, [FLOOR, other], TRAP, WHY).changes
     assert file.after == f"# {MANAGED_BY}.\n{PID_MAX} = 65536\nkernel.threads-max = 200000\n"
 
 
@@ -251,14 +251,14 @@ def after_boot(facts: Facts, default: int, bounds: tuple[int, int]) -> int:
 
 @given(any_facts(), floors)
 def test_a_second_run_changes_nothing(facts, floor):
-    plan = sysctl_floors.plan(facts, [floor], REASON)
+    plan = sysctl_floors.plan(facts, [floor], TRAP, WHY)
     if not plan.refusals:
-        assert sysctl_floors.plan(simulate(facts, plan), [floor], REASON).changes == ()
+        assert sysctl_floors.plan(simulate(facts, plan), [floor], TRAP, WHY).changes == ()
 
 
 @given(any_facts(), floors)
 def test_nothing_is_lowered_unless_exact(facts, floor):
-    plan = sysctl_floors.plan(facts, [floor], REASON)
+    plan = sysctl_floors.plan(facts, [floor], TRAP, WHY)
     then = simulate(facts, plan)
     if not floor.exact:
         assert then.values[PID_MAX] >= facts.values[PID_MAX]
@@ -269,7 +269,7 @@ def test_nothing_is_lowered_unless_exact(facts, floor):
 
 @given(any_facts(), floors)
 def test_the_floor_is_met_now_and_after_a_boot_or_a_finding_says_why_not(facts, floor):
-    plan = sysctl_floors.plan(facts, [floor], REASON)
+    plan = sysctl_floors.plan(facts, [floor], TRAP, WHY)
     then = simulate(facts, plan)
     if plan.refusals or not facts.parameters[PID_MAX].writable:
         assert then == facts
