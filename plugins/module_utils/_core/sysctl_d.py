@@ -3,14 +3,17 @@
 
 Source: sysctl.d(5) and systemd's man/standard-conf.xml. Files of all folders are sorted by name, the
 last one that sets a parameter wins; of two files with one name only that of the first folder counts; a
-pattern sets only what no file names in full; /etc/sysctl.conf is not read at boot (where Debian has
-99-sysctl.conf as a link to it, it is), but procps' ``sysctl --system`` reads it last.
+pattern sets only what no file names in full; '-name' alone takes back what was said of that name before;
+/etc/sysctl.conf is not read at boot (where Debian has 99-sysctl.conf as a link to it, it is), but procps'
+``sysctl --system`` reads it last. Details that sysctl.d(5) leaves out follow systemd's
+src/sysctl/sysctl.c (parse_file), src/basic/fileio.c (read_line_full), src/basic/dirent-util.c
+(hidden_or_backup_file) and src/basic/sysctl-util.c (sysctl_normalize).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -30,7 +33,14 @@ DROP_IN = "/etc/sysctl.d/99-zz-nodeward.conf"
 # Read by procps only, after all others.
 PROCPS_FILE = "/etc/sysctl.conf"
 
-_NAME = re.compile(r"[\w.*?\[\]/:@+-]+\Z")
+# What ends a line, and what is cut off its ends: no other white space.
+_LINE_END = re.compile(r"\r?\n|[\r\0]")
+_BLANKS = " \t\r\n"
+
+# Characters; from such a line on systemd reads nothing of the file (LONG_LINE_MAX, 1 MiB).
+LONG_LINE = 1024 * 1024
+
+_NAME = re.compile(r"[\w.*?!\[\]/:@+-]+\Z")
 
 # The kernel takes 0x for hexadecimal and a leading 0 for octal (kernel/sysctl.c proc_get_long): not at face value.
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,18})\Z")
@@ -38,10 +48,13 @@ _NUMBER = re.compile(r"(0|[1-9][0-9]{0,18})\Z")
 
 @dataclass(frozen=True)
 class Assignment:
-    """One line that sets a parameter; ``name`` in dotted form, perhaps with wildcards."""
+    """One line that sets a parameter; ``name`` in dotted form, perhaps with wildcards.
+
+    ``value`` is None for the line '-name': what was said of this name before is void, and no pattern sets it.
+    """
 
     name: str
-    value: str
+    value: str | None
     path: str
     line: int
 
@@ -70,8 +83,8 @@ def observe(host: Host, names: Collection[str]) -> tuple[list[Assignment], list[
 def numbers(text: str, path: str, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
     """Read the lines of one file that reach these parameters; one that gives no number is garbled."""
     assignments, garbled = parse(text, path)
-    reaching = [a for a in assignments if any(winner([a], name) for name in names)]
-    numbered = [a for a in reaching if _NUMBER.match(a.value)]
+    reaching = [a for a in assignments if any(_matches(name, a.name) for name in names)]
+    numbered = [a for a in reaching if a.value is None or _NUMBER.match(a.value)]
     garbled += [Garbled(a.path, a.line, _printable(f"{a.name} = {a.value}")) for a in reaching if a not in numbered]
     return numbered, garbled
 
@@ -83,7 +96,7 @@ def reading_order(paths: Iterable[str]) -> list[str]:
     for path in paths:
         folder, _slash, name = path.rpartition("/")
         candidate = (rank[folder], path)
-        if name.endswith(".conf"):
+        if name.endswith(".conf") and not name.startswith("."):
             chosen[name] = min(candidate, chosen.get(name, candidate))
     return [chosen[name][1] for name in sorted(chosen)]
 
@@ -92,24 +105,31 @@ def parse(text: str, path: str) -> tuple[list[Assignment], list[Garbled]]:
     """Split the text of one file into its assignments and what cannot be read as one."""
     assignments: list[Assignment] = []
     garbled: list[Garbled] = []
-    for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.strip()
-        if not line or line[0] in "#;":
+    for number, raw in enumerate(_LINE_END.split(text), start=1):
+        line = raw.strip(_BLANKS)
+        if len(raw) < LONG_LINE and (not line or line[0] in "#;"):
             continue
-        name, equals, value = line.partition("=")
-        name = name.strip()
-        if equals and _NAME.match(name.lstrip("-")):
-            assignments.append(Assignment(_dotted(name.lstrip("-")), value.strip(), path, number))
-        elif not (name.startswith("-") and _NAME.match(name[1:])):  # '-name' exempts it from patterns
+        left, equals, right = line.partition("=")
+        name = left.removeprefix("-").strip(_BLANKS)
+        if len(raw) < LONG_LINE and _NAME.match(name) and (equals or left != name):
+            value = right.strip(_BLANKS) if equals else None
+            assignments.append(Assignment(_dotted(name), value, path, number))
+        else:
             garbled.append(Garbled(path, number, _printable(line)))
     return assignments, garbled
 
 
-def winner(assignments: Sequence[Assignment], name: str) -> Assignment | None:
+def winner(assignments: Iterable[Assignment], name: str) -> Assignment | None:
     """Return the assignment that holds after boot, of assignments in reading order."""
-    exact = [a for a in assignments if a.name == name]
-    matching = exact or [a for a in assignments if _matches(name, a.name)]
-    return matching[-1] if matching else None
+    latest: dict[str, Assignment] = {}
+    for assignment in assignments:
+        known = latest.get(assignment.name)
+        if known is None or known.value != assignment.value:  # one that says the same keeps its place
+            latest.pop(assignment.name, None)
+            latest[assignment.name] = assignment
+    matching = [latest[name]] if name in latest else [a for a in latest.values() if _matches(name, a.name)]
+    setting = [a for a in matching if a.value is not None]
+    return setting[-1] if setting else None
 
 
 def render(values: Mapping[str, int], managed_by: str) -> str:
@@ -119,9 +139,10 @@ def render(values: Mapping[str, int], managed_by: str) -> str:
 
 
 def _dotted(name: str) -> str:
-    """Both separators are allowed; the first one in the name tells which is meant."""
+    """Both separators are allowed, the first one in the name tells which is meant; empty parts do not count."""
     first = re.search(r"[./]", name)
-    return name.translate(str.maketrans("./", "/.")) if first and first.group() == "/" else name
+    dotted = name.translate(str.maketrans("./", "/.")) if first and first.group() == "/" else name
+    return ".".join(part for part in dotted.split(".") if part not in ("", "/"))
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -77,7 +77,9 @@ class Facts:
 
 def _taken(assignments: Sequence[sysctl_d.Assignment], floor: Floor) -> int | None:
     last = sysctl_d.winner(assignments, floor.name)
-    return int(last.value) if last and floor.takes(int(last.value)) else None
+    if last is None or last.value is None:
+        return None
+    return int(last.value) if floor.takes(int(last.value)) else None
 
 
 def observe(host: Host, names: Sequence[str]) -> Facts:
@@ -204,19 +206,19 @@ def _overridden(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int
     for floor in floors:
         # A pattern behind ours sets nothing that a file names in full, and where it is too low ours does.
         named = [a for a in behind_ours if a.name == floor.name]
-        for lines, severity, when in (
-            (named, "high", "at boot"),
-            (facts.sysctl_conf, "low", "by 'sysctl --system'"),
+        for line, severity, when in (
+            (named[-1] if named else None, "high", "at boot"),
+            (sysctl_d.winner(facts.sysctl_conf, floor.name), "low", "by 'sysctl --system'"),
         ):
-            line = sysctl_d.winner(lines, floor.name)
-            if line and not (floor.takes(int(line.value)) and floor.met_by(int(line.value))):
+            value = _taken((line,), floor) if line else None
+            if line and not (value is not None and floor.met_by(value)):
                 yield Finding(
                     id=f"{trap}.overridden",
                     severity=severity,
                     where=f"{line.path} line {line.line}",
-                    observed=f"{floor.name} = {line.value}",
+                    observed=f"-{floor.name}" if line.value is None else f"{floor.name} = {line.value}",
                     wanted=str(targets[floor.name]),
-                    why=f"this file is read after {sysctl_d.DROP_IN} {when}, so its value wins then",
+                    why=f"this file is read after {sysctl_d.DROP_IN} {when}, so it wins then",
                     remedy="Remove the line, or have the tool that writes it set the wanted value",
                 )
 

@@ -19,7 +19,7 @@ parameter_names = st.from_regex(r"[a-z][a-z0-9_-]{0,8}(\.[a-z][a-z0-9_-]{0,8}){1
 @given(st.dictionaries(parameter_names, st.integers(min_value=0, max_value=2**31)))
 def test_what_is_rendered_is_read_back(values):
     assignments, garbled = sysctl_d.parse(sysctl_d.render(values, "managed"), "f")
-    assert {a.name: int(a.value) for a in assignments} == values
+    assert {a.name: int(a.value or "") for a in assignments} == values
     assert garbled == []
 
 
@@ -46,11 +46,21 @@ LINES = [
     ("no value", "kernel.pid_max =", [(PID_MAX, "")], []),
     ("comments", "# kernel.pid_max = 5\n; kernel.pid_max = 5", [], []),
     ("empty", "\n \n", [], []),
-    ("exempted from patterns", "-kernel.pid_max", [], []),
+    ("taken back", "-kernel.pid_max", [(PID_MAX, None)], []),
+    ("a dash apart", "- kernel.pid_max = 5", [(PID_MAX, "5")], []),
+    ("two dashes are part of the name", "--kernel.pid_max = 5", [("-kernel.pid_max", "5")], []),
+    ("a path", "/kernel//./pid_max = 5", [(PID_MAX, "5")], []),
+    ("empty parts", "kernel..pid_max. = 5", [(PID_MAX, "5")], []),
+    ("a pattern that leaves one out", "net.ipv4.conf.[!l]o.mtu = 5", [("net.ipv4.conf.[!l]o.mtu", "5")], []),
+    ("a carriage return ends a comment", "# comment\rkernel.pid_max = 5", [(PID_MAX, "5")], []),
+    ("a NUL ends a comment", "# comment\0kernel.pid_max = 5", [(PID_MAX, "5")], []),
+    ("a no-break space is part of a value", "kernel.pid_max = 5\xa0", [(PID_MAX, "5\xa0")], []),
+    ("a no-break space is no part of a name", "\xa0kernel.pid_max = 5", [], ["?kernel.pid_max = 5"]),
+    ("a comment too long to be read", "#" + "x" * sysctl_d.LONG_LINE, [], ["#" + "x" * 56 + "..."]),
     ("words", "not an assignment", [], ["not an assignment"]),
     ("name with spaces", "kernel pid_max = 5", [], ["kernel pid_max = 5"]),
     ("no name", "= 5", [], ["= 5"]),
-    ("undecodable and control bytes", "\udcff\x1b[31m\0", [], ["??[31m?"]),
+    ("undecodable and control bytes", "\udcff\x1b[31m\0", [], ["??[31m"]),
     ("very long", "x " * 100, [], [("x " * 29)[:57] + "..."]),
 ]
 
@@ -78,11 +88,13 @@ def test_no_text_raises(text):
     assignments, garbled = sysctl_d.observe(host, NAMES)
     for name in NAMES:
         line = sysctl_d.winner(assignments, name)
-        assert line is None or int(line.value) >= 0
+        assert line is None or int(line.value or "") >= 0
     assert all(g.text.isprintable() and len(g.text) <= 60 for g in garbled)
 
 
-@pytest.mark.parametrize("value", ["9" * 5000, "0x400000", "0100000", "-1", "5 6", "5 # five", "", "\u0665", "five"])
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "5\xa0", "0x400000", "0100000", "-1", "5 6", "5 # five", "", "\u0665", "five"]
+)
 def test_what_is_no_plain_number_is_garbled(value):
     """To the kernel 0x is hexadecimal and a leading 0 octal (proc_get_long): neither is taken at face value."""
     assignments, garbled = sysctl_d.observe(FakeHost({"/etc/sysctl.d/x.conf": f"{PID_MAX} = {value}"}), NAMES)
@@ -111,6 +123,11 @@ ORDERS = [
         ["/run/sysctl.d/x.conf"],
     ),
     (
+        "hidden files are not read",
+        ["/etc/sysctl.d/.50-a.conf", "/usr/lib/sysctl.d/.conf"],
+        [],
+    ),
+    (
         "other endings are not read",
         ["/etc/sysctl.d/README.sysctl", "/etc/sysctl.d/x.conf.bak", "/etc/sysctl.d/.99-zz-nodeward.conf.nodeward"],
         [],
@@ -133,7 +150,7 @@ def test_reading_order(paths, order):
     assert sysctl_d.reading_order(paths) == order
 
 
-def lines(*pairs: tuple[str, str]) -> list[Assignment]:
+def lines(*pairs: tuple[str, str | None]) -> list[Assignment]:
     return [Assignment(name, value, f"/etc/sysctl.d/{number}.conf", 1) for number, (name, value) in enumerate(pairs)]
 
 
@@ -147,6 +164,11 @@ WINNERS = [
     ("a range the wrong way round matches nothing", [("kernel.[z-a]*", "1")], None),
     ("an open bracket is a bracket", [("kernel.[pid_max", "1")], None),
     ("case counts", [("Kernel.PID_MAX", "1")], None),
+    ("taken back", [(PID_MAX, "1"), (PID_MAX, None)], None),
+    ("taken back, and set again", [(PID_MAX, None), (PID_MAX, "1")], "1"),
+    ("exempted from a pattern", [("kernel.*", "1"), (PID_MAX, None)], None),
+    ("a pattern taken back", [("kernel.*", "1"), ("kernel.*", None)], None),
+    ("what says the same again keeps its place", [("kern*.*", "1"), ("*.pid_max", "2"), ("kern*.*", "1")], "2"),
 ]
 
 

@@ -109,6 +109,20 @@ def test_plan(facts, floor, wanted):
     assert outcome(sysctl_floors.plan(facts, [floor], TRAP, WHY)) == wanted
 
 
+def test_a_line_behind_ours_that_takes_it_back_is_named():
+    facts = replace(node(65536, ours=drop_in(65536)), assignments=(Assignment(PID_MAX, None, BEHIND, 3),))
+    [finding] = sysctl_floors.plan(facts, [FLOOR], REASON).findings
+    assert (finding.id, finding.severity, finding.where) == ("pid_limits.overridden", "high", f"{BEHIND} line 3")
+    assert finding.observed == f"-{PID_MAX}"
+
+
+def test_a_line_that_takes_back_another_file_s_makes_ours_necessary():
+    facts = replace(
+        node(65536), assignments=(Assignment(PID_MAX, "65536", SYSTEMD, 1), Assignment(PID_MAX, None, KUBESPRAY, 1))
+    )
+    assert outcome(sysctl_floors.plan(facts, [FLOOR], REASON)) == (None, drop_in(65536))
+
+
 def test_the_parameter_is_set_with_the_trap_s_reason_and_the_file_with_its_own():
     value, file = sysctl_floors.plan(node(32768), [replace(FLOOR, severity="high")], TRAP, WHY).changes
     assert value.reason == Reason(TRAP, WHY, "high")
@@ -246,7 +260,7 @@ def after_boot(facts: Facts, default: int, bounds: tuple[int, int]) -> int:
     own = sysctl_d.parse(facts.drop_in or "", sysctl_d.DROP_IN)[0]
     everything = sorted([*facts.assignments, *own], key=lambda a: a.path.rpartition("/")[2])
     line = sysctl_d.winner(everything, PID_MAX)
-    return int(line.value) if line and bounds[0] <= int(line.value) <= bounds[1] else default
+    return int(line.value or "") if line and bounds[0] <= int(line.value or "") <= bounds[1] else default
 
 
 @given(any_facts(), floors)
