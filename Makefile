@@ -25,6 +25,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Defaults, where the environment or the command line does not say otherwise.
 export ANSIBLE_PIPELINING ?= True
 export ANSIBLE_CALLBACK_RESULT_FORMAT ?= yaml
+# three lines of warning for each node whose interpreter Ansible has to find
+export ANSIBLE_PYTHON_INTERPRETER ?= auto_silent
 # a mistyped INVENTORY would otherwise be an empty fleet, and its run a success
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED ?= True
 # facts only as ansible_facts['x'], as ansible-core 2.24 will have it
@@ -56,10 +58,10 @@ stages = .venv/bin/python -m tests.stages
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-harden: controller $(if $(INVENTORY),,lab-up) ## apply playbooks/harden.yml to the lab, or to INVENTORY=path
+harden: $(if $(INVENTORY),,lab-up) controller ## apply playbooks/harden.yml to the lab, or to INVENTORY=path
 	@$(playbook)
 
-audit: controller $(if $(INVENTORY),,lab-up) ## report what harden would find, and change nothing
+audit: $(if $(INVENTORY),,lab-up) controller ## report what harden would find, and change nothing
 	@$(playbook)
 
 test: test-tools ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"

@@ -4,27 +4,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Callable
 
 from ..module_utils._node.run import TRAPS
 
+# Variables of the playbooks that decide what is touched at all.
+PLAYBOOK_VARIABLES = ("nodeward_hosts",)
+
+# How alike a name is to one of ours before it is taken for it; a letter more or less makes about 0.97.
+ALIKE = 0.9
+
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Return a sentence for every name that begins like a variable of a trap and is none of them."""
-    sentences = []
-    for name in sorted(names):
-        for trap, known in _known().items():
-            if name.startswith(f"{trap}_") and name not in known:
-                close = get_close_matches(name, known, n=1)
-                meant = f"did you mean {close[0]}? " if close else ""
-                sentences.append(f"{name} is no variable of the trap {trap}: {meant}It has {', '.join(known)}")
-    return sentences
+    """Return a sentence for every name that was probably meant for this collection and is unknown to it.
+
+    That is a name that begins like the variables of a trap, or is nearly one of ours.
+    """
+    known = [*PLAYBOOK_VARIABLES, *(name for trap in TRAPS for name in _variables(trap))]
+    return [sentence for name in sorted(set(names) - set(known)) for sentence in _meant(name, known)]
 
 
-def _known() -> dict[str, list[str]]:
-    # NAME_result is what the role registers; its own variables begin with an underscore.
-    return {n: [*(f"{n}_{option}" for option in trap.OPTIONS), f"{n}_result"] for n, trap in TRAPS.items()}
+def _meant(name: str, known: list[str]) -> list[str]:
+    for trap in TRAPS:
+        if name.startswith(f"{trap}_"):
+            close = get_close_matches(name, known, n=1)
+            meant = f"did you mean {close[0]}? " if close else ""
+            return [f"{name} is no variable of the trap {trap}: {meant}It has {', '.join(_variables(trap))}"]
+    # Comparing costs, and there may be a thousand variables: only those that begin alike.
+    alike = get_close_matches(name, [other for other in known if other[:3] == name[:3]], n=1, cutoff=ALIKE)
+    return [f"{name} is no variable that anything reads: did you mean {alike[0]}? If not, rename it"] if alike else []
+
+
+def _variables(trap: str) -> list[str]:
+    # TRAP_result is what the role registers; its own variables begin with an underscore.
+    return [*(f"{trap}_{option}" for option in TRAPS[trap].OPTIONS), f"{trap}_result"]
 
 
 class FilterModule:

@@ -111,7 +111,7 @@ def test_plan(facts, floor, wanted):
 
 def test_a_line_behind_ours_that_takes_it_back_is_named():
     facts = replace(node(65536, ours=drop_in(65536)), assignments=(Assignment(PID_MAX, None, BEHIND, 3),))
-    [finding] = sysctl_floors.plan(facts, [FLOOR], REASON).findings
+    [finding] = sysctl_floors.plan(facts, [FLOOR], TRAP, WHY).findings
     assert (finding.id, finding.severity, finding.where) == ("pid_limits.overridden", "high", f"{BEHIND} line 3")
     assert finding.observed == f"-{PID_MAX}"
 
@@ -120,7 +120,7 @@ def test_a_line_that_takes_back_another_file_s_makes_ours_necessary():
     facts = replace(
         node(65536), assignments=(Assignment(PID_MAX, "65536", SYSTEMD, 1), Assignment(PID_MAX, None, KUBESPRAY, 1))
     )
-    assert outcome(sysctl_floors.plan(facts, [FLOOR], REASON)) == (None, drop_in(65536))
+    assert outcome(sysctl_floors.plan(facts, [FLOOR], TRAP, WHY)) == (None, drop_in(65536))
 
 
 def test_the_parameter_is_set_with_the_trap_s_reason_and_the_file_with_its_own():
