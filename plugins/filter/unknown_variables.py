@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Callable
 

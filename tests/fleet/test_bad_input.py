@@ -41,11 +41,11 @@ CASES = {
     ),
     "a read-only /etc": Case(
         prepare="mount --bind /etc /etc && mount -o remount,bind,ro /etc",
-        says=("/etc/sysctl.d/99-zz-nodeward.conf", "read-only", "Make it writable"),
+        says=("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf", "read-only", "Make it writable"),
     ),
     "a full disk below /etc": Case(
         prepare="mount -t tmpfs -o size=256k tmpfs /etc/sysctl.d && head -c 240k /dev/zero > /etc/sysctl.d/filler",
-        says=("/etc/sysctl.d/99-zz-nodeward.conf", "full", "some room"),
+        says=("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf", "full", "some room"),
     ),
     "a full disk below the journal": Case(
         prepare=(
@@ -63,8 +63,8 @@ CASES = {
         says=("/var/lib/nodeward/journal.json", "move it away"),
     ),
     "our drop-in masked by somebody": Case(
-        prepare="ln -s /dev/null /etc/sysctl.d/99-zz-nodeward.conf",
-        says=("/etc/sysctl.d/99-zz-nodeward.conf", "/dev/null", "Remove the link"),
+        prepare="ln -s /dev/null /etc/sysctl.d/99-zz-nodeward-pid_limits.conf",
+        says=("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf", "/dev/null", "Remove the link"),
     ),
     "a node without Python": Case(
         prepare="mkdir /opt/away && mv /usr/bin/python3* /opt/away/",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.fleet.fleet import NODES, Fleet
 
-DROP_IN = "/etc/sysctl.d/99-zz-nodeward.conf"
+DROP_IN = "/etc/sysctl.d/99-zz-nodeward-pid_limits.conf"
 
 
 def test_check_mode_reports_exactly_what_the_run_then_does(fleet: Fleet) -> None:

@@ -27,9 +27,6 @@ FOLDERS = (
     "/lib/sysctl.d",
 )
 
-# Sorts behind 99-sysctl.conf, which kubespray and people write through Debian's link to sysctl.conf.
-DROP_IN = "/etc/sysctl.d/99-zz-nodeward.conf"
-
 # Read by procps only, after all others.
 PROCPS_FILE = "/etc/sysctl.conf"
 
@@ -68,12 +65,20 @@ class Garbled:
     text: str
 
 
-def observe(host: Host, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
-    """Read what all files but our own drop-in say of these parameters, in reading order."""
+def drop_in(trap: str) -> str:
+    """Return the path of a trap's own file.
+
+    It sorts behind 99-sysctl.conf, which kubespray and people write through Debian's link to sysctl.conf.
+    """
+    return f"/etc/sysctl.d/99-zz-nodeward-{trap}.conf"
+
+
+def observe(host: Host, names: Collection[str], own: str) -> tuple[list[Assignment], list[Garbled]]:
+    """Read what all files but ``own``, the trap's drop-in, say of these parameters, in reading order."""
     assignments: list[Assignment] = []
     garbled: list[Garbled] = []
     for path in reading_order(f"{folder}/{name}" for folder in FOLDERS for name in host.list_folder(folder)):
-        if path != DROP_IN:
+        if path != own:
             numbered, bad = numbers(host.read_text(path) or "", path, names)
             assignments += numbered
             garbled += bad

@@ -83,7 +83,7 @@ def observe(host: Host) -> Facts:
             memory=_memory(host.read_text("/proc/meminfo") or ""),
             page_size=host.page_size(),
         ),
-        kernel=sysctl_floors.observe(host, PARAMETERS),
+        kernel=sysctl_floors.observe(host, PARAMETERS, TRAP),
         kubelet=kubelet.observe(host, names),
         use=pid_use.observe(host, names),
     )

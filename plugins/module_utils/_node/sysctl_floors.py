@@ -72,7 +72,7 @@ class Facts:
 
     def in_drop_in(self, floor: Floor) -> int | None:
         """Return what our own file sets, None when it does not or the kernel would refuse it."""
-        return _taken(sysctl_d.numbers(self.drop_in or "", sysctl_d.DROP_IN, (floor.name,))[0], floor)
+        return _taken(sysctl_d.numbers(self.drop_in or "", "our drop-in", (floor.name,))[0], floor)
 
 
 def _taken(assignments: Sequence[sysctl_d.Assignment], floor: Floor) -> int | None:
@@ -82,9 +82,10 @@ def _taken(assignments: Sequence[sysctl_d.Assignment], floor: Floor) -> int | No
     return int(last.value) if floor.takes(int(last.value)) else None
 
 
-def observe(host: Host, names: Sequence[str]) -> Facts:
+def observe(host: Host, names: Sequence[str], trap: str) -> Facts:
     """Read the parameters and all files that may set them; reads only."""
-    assignments, garbled = sysctl_d.observe(host, names)
+    own = sysctl_d.drop_in(trap)
+    assignments, garbled = sysctl_d.observe(host, names, own)
     procps = host.read_text(sysctl_d.PROCPS_FILE) or ""
     conf, _never_read_at_boot = sysctl_d.numbers(procps, sysctl_d.PROCPS_FILE, names)
     return Facts(
@@ -92,8 +93,8 @@ def observe(host: Host, names: Sequence[str]) -> Facts:
         assignments=tuple(assignments),
         garbled=tuple(garbled),
         sysctl_conf=tuple(conf),
-        drop_in=host.read_text(sysctl_d.DROP_IN),
-        drop_in_link=host.link_target(sysctl_d.DROP_IN),
+        drop_in=host.read_text(own),
+        drop_in_link=host.link_target(own),
     )
 
 
@@ -133,12 +134,12 @@ def _now(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap
 def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str) -> Iterator[Change]:
     """Own a drop-in for what a boot would otherwise undo; a line stays in it once it is there."""
     text = facts.drop_in or ""
-    own = sysctl_d.parse(text, sysctl_d.DROP_IN)[0]
+    own = sysctl_d.parse(text, sysctl_d.drop_in(trap))[0]
     needed = {f.name: targets[f.name] for f in floors if sysctl_d.winner(own, f.name) or not _met_at_boot(facts, f)}
     wanted = sysctl_d.render(needed, MANAGED_BY)
     if needed and wanted != text:
         why = "the next boot would otherwise set another value"
-        yield WriteFile(sysctl_d.DROP_IN, facts.drop_in, wanted, Reason(trap, why))
+        yield WriteFile(sysctl_d.drop_in(trap), facts.drop_in, wanted, Reason(trap, why))
 
 
 def _met_at_boot(facts: Facts, floor: Floor) -> bool:
@@ -180,7 +181,7 @@ def _unreadable(facts: Facts, trap: str) -> Iterator[Refusal]:
         yield Refusal(
             trap=trap,
             what=f"is a link to {facts.drop_in_link}: someone has masked or moved our drop-in",
-            where=sysctl_d.DROP_IN,
+            where=sysctl_d.drop_in(trap),
             remedy=f"Remove the link, or leave this trap out (--skip-tags {trap})",
         )
 
@@ -202,7 +203,7 @@ def _read_only(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator[Fin
 
 def _overridden(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str) -> Iterator[Finding]:
     """Find what is read after our drop-in, at boot or when somebody runs ``sysctl --system``."""
-    behind_ours = [a for a in facts.assignments if _file_name(a.path) > _file_name(sysctl_d.DROP_IN)]
+    behind_ours = [a for a in facts.assignments if _file_name(a.path) > _file_name(sysctl_d.drop_in(trap))]
     for floor in floors:
         # A pattern behind ours sets nothing that a file names in full, and where it is too low ours does.
         named = [a for a in behind_ours if a.name == floor.name]
@@ -218,7 +219,7 @@ def _overridden(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int
                     where=f"{line.path} line {line.line}",
                     observed=f"-{floor.name}" if line.value is None else f"{floor.name} = {line.value}",
                     wanted=str(targets[floor.name]),
-                    why=f"this file is read after {sysctl_d.DROP_IN} {when}, so it wins then",
+                    why=f"this file is read after {sysctl_d.drop_in(trap)} {when}, so it wins then",
                     remedy="Remove the line, or have the tool that writes it set the wanted value",
                 )
 

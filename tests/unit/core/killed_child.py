@@ -27,13 +27,13 @@ REASON = Reason("pid_limits", "because")
 PID_MAX = "kernel.pid_max"
 BEFORE: dict[str, str | None] = {
     sysctl_path(PID_MAX): "32768",
-    "/etc/sysctl.d/99-zz-nodeward.conf": None,
+    "/etc/sysctl.d/99-zz-nodeward-pid_limits.conf": None,
     "/etc/edited": "old\n" * 5000,
     "/etc/removed": "gone\n",
 }
 AFTER: dict[str, str | None] = {
     sysctl_path(PID_MAX): "4194304",
-    "/etc/sysctl.d/99-zz-nodeward.conf": "kernel.pid_max = 4194304\n",
+    "/etc/sysctl.d/99-zz-nodeward-pid_limits.conf": "kernel.pid_max = 4194304\n",
     "/etc/edited": "new\n" * 5000,
     "/etc/removed": None,
 }

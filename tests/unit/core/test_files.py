@@ -102,7 +102,10 @@ def test_a_link_laid_in_place_of_the_staging_file_is_not_followed(tmp_path):
 
 
 def test_the_staging_file_is_read_by_nobody():
-    assert staging_path("/etc/sysctl.d/99-zz-nodeward.conf") == "/etc/sysctl.d/.99-zz-nodeward.conf.nodeward"
+    assert (
+        staging_path("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf")
+        == "/etc/sysctl.d/.99-zz-nodeward-pid_limits.conf.nodeward"
+    )
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):

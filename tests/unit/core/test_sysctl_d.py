@@ -12,6 +12,7 @@ from tests.unit.fake_host import FakeHost
 
 PID_MAX = "kernel.pid_max"
 NAMES = (PID_MAX, "kernel.threads-max")
+OWN = sysctl_d.drop_in("pid_limits")
 
 parameter_names = st.from_regex(r"[a-z][a-z0-9_-]{0,8}(\.[a-z][a-z0-9_-]{0,8}){1,3}", fullmatch=True)
 
@@ -85,7 +86,7 @@ near_misses = st.text(alphabet="kernl.pid_max-*?[]!^/=#; 0x9\n\r\t", max_size=40
 @given(hostile | near_misses)
 def test_no_text_raises(text):
     host = FakeHost({"/etc/sysctl.d/x.conf": text})
-    assignments, garbled = sysctl_d.observe(host, NAMES)
+    assignments, garbled = sysctl_d.observe(host, NAMES, OWN)
     for name in NAMES:
         line = sysctl_d.winner(assignments, name)
         assert line is None or int(line.value or "") >= 0
@@ -97,13 +98,13 @@ def test_no_text_raises(text):
 )
 def test_what_is_no_plain_number_is_garbled(value):
     """To the kernel 0x is hexadecimal and a leading 0 octal (proc_get_long): neither is taken at face value."""
-    assignments, garbled = sysctl_d.observe(FakeHost({"/etc/sysctl.d/x.conf": f"{PID_MAX} = {value}"}), NAMES)
+    assignments, garbled = sysctl_d.observe(FakeHost({"/etc/sysctl.d/x.conf": f"{PID_MAX} = {value}"}), NAMES, OWN)
     assert assignments == []
     assert [g.line for g in garbled] == [1]
 
 
 def test_other_parameters_may_have_any_value():
-    assert sysctl_d.observe(FakeHost({"/etc/sysctl.d/x.conf": "kernel.core_pattern = core"}), NAMES) == ([], [])
+    assert sysctl_d.observe(FakeHost({"/etc/sysctl.d/x.conf": "kernel.core_pattern = core"}), NAMES, OWN) == ([], [])
 
 
 ORDERS = [
@@ -129,7 +130,11 @@ ORDERS = [
     ),
     (
         "other endings are not read",
-        ["/etc/sysctl.d/README.sysctl", "/etc/sysctl.d/x.conf.bak", "/etc/sysctl.d/.99-zz-nodeward.conf.nodeward"],
+        [
+            "/etc/sysctl.d/README.sysctl",
+            "/etc/sysctl.d/x.conf.bak",
+            "/etc/sysctl.d/.99-zz-nodeward-pid_limits.conf.nodeward",
+        ],
         [],
     ),
     (
@@ -139,8 +144,8 @@ ORDERS = [
     ),
     (
         "ours behind kubespray's",
-        [sysctl_d.DROP_IN, "/etc/sysctl.d/99-sysctl.conf"],
-        ["/etc/sysctl.d/99-sysctl.conf", sysctl_d.DROP_IN],
+        [OWN, "/etc/sysctl.d/99-sysctl.conf"],
+        ["/etc/sysctl.d/99-sysctl.conf", OWN],
     ),
 ]
 
@@ -183,11 +188,11 @@ def test_observing_reads_debian_s_link_to_sysctl_conf_and_not_our_own_file():
         {
             "/usr/lib/sysctl.d/50-pid-max.conf": "kernel.pid_max = 4194304\n",
             "/etc/sysctl.conf": "kernel.pid_max = 65536\n",
-            sysctl_d.DROP_IN: "kernel.pid_max = 1\n",
+            OWN: "kernel.pid_max = 1\n",
         },
         links={"/etc/sysctl.d/99-sysctl.conf": "../sysctl.conf"},
     )
-    assignments, garbled = sysctl_d.observe(host, NAMES)
+    assignments, garbled = sysctl_d.observe(host, NAMES, OWN)
     assert [(a.path, a.value) for a in assignments] == [
         ("/usr/lib/sysctl.d/50-pid-max.conf", "4194304"),
         ("/etc/sysctl.d/99-sysctl.conf", "65536"),
@@ -201,4 +206,4 @@ def test_a_file_masked_by_dev_null_says_nothing():
         {"/usr/lib/sysctl.d/50-pid-max.conf": "kernel.pid_max = 4194304\n", "/dev/null": ""},
         links={"/etc/sysctl.d/50-pid-max.conf": "/dev/null"},
     )
-    assert sysctl_d.observe(host, NAMES) == ([], [])
+    assert sysctl_d.observe(host, NAMES, OWN) == ([], [])

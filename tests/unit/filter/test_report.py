@@ -23,7 +23,12 @@ CHANGE = {
     "why": "because",
     "disrupts": "",
 }
-FILE = {**CHANGE, "target": "file /etc/sysctl.d/99-zz-nodeward.conf", "before": None, "after": "kernel.pid_max = 1\n"}
+FILE = {
+    **CHANGE,
+    "target": "file /etc/sysctl.d/99-zz-nodeward-pid_limits.conf",
+    "before": None,
+    "after": "kernel.pid_max = 1\n",
+}
 CHANGED = {**OK, "changed": True, "changes": [CHANGE, FILE]}
 PENDING = {**OK, "pending": [{**FILE, "target": "file /etc/kubelet", "disrupts": "kubelet_restart"}]}
 FINDING = {
@@ -175,7 +180,7 @@ n2    ok           0        0        1     0       0    1
 
 Changed:
   set sysctl kernel.pid_max: 49152 -> 4194304  [n1]
-  write file /etc/sysctl.d/99-zz-nodeward.conf  [n1]
+  write file /etc/sysctl.d/99-zz-nodeward-pid_limits.conf  [n1]
 
 Findings:
   high    pid_limits.in_use  kernel.pid_max: 46210 of 49152 threads (94%), wanted below 50%. Stop it.  [n2]

@@ -61,20 +61,20 @@ def changed(facts: Facts, policy: Policy = DEFAULTS) -> dict[str, str]:
 
 
 def lines_of_drop_in(changes: dict[str, str]) -> list[str]:
-    return changes.get(f"file {sysctl_d.DROP_IN}", "").splitlines()[1:]
+    return changes.get(f"file {sysctl_d.drop_in('pid_limits')}", "").splitlines()[1:]
 
 
 def test_the_node_of_incident_b():
     """49152 process ids, threads-max generous: pid_max is raised now and for the next boot."""
     changes = changed(node())
-    assert list(changes) == ["sysctl kernel.pid_max", f"file {sysctl_d.DROP_IN}"]
+    assert list(changes) == ["sysctl kernel.pid_max", f"file {sysctl_d.drop_in('pid_limits')}"]
     assert changes["sysctl kernel.pid_max"] == "4194304"
     assert lines_of_drop_in(changes) == ["kernel.pid_max = 4194304"]
 
 
 def test_a_node_with_systemd_s_own_file_needs_threads_max_only():
     changes = changed(node(4194304, 192731, memory=24 * GIB, assignments=(SYSTEMD,)))
-    assert list(changes) == ["sysctl kernel.threads-max", f"file {sysctl_d.DROP_IN}"]
+    assert list(changes) == ["sysctl kernel.threads-max", f"file {sysctl_d.drop_in('pid_limits')}"]
     assert lines_of_drop_in(changes) == ["kernel.threads-max = 393216"]  # 24 GiB / 2 / 32 KiB
 
 

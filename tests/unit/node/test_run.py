@@ -78,13 +78,13 @@ def test_hardening_the_node_of_incident_b(tmp_path, host):
         ("sysctl kernel.pid_max", "49152", "4194304")
     ]
     assert (tmp_path / PID_MAX[1:]).read_text() == "4194304"
-    assert (tmp_path / sysctl_d.DROP_IN[1:]).read_text().splitlines()[1:] == ["kernel.pid_max = 4194304"]
+    assert (tmp_path / sysctl_d.drop_in("pid_limits")[1:]).read_text().splitlines()[1:] == ["kernel.pid_max = 4194304"]
     assert result["pending"] == []
     assert [d["before_header"] for d in result["diff"]] == [c["target"] for c in result["changes"]]
     kept = dict(journal.decode((tmp_path / journal.PATH[1:]).read_text()).entries)
     assert {target: entry.before for target, entry in kept.items()} == {
         "sysctl kernel.pid_max": "49152",
-        f"file {sysctl_d.DROP_IN}": None,
+        f"file {sysctl_d.drop_in('pid_limits')}": None,
     }
 
 
@@ -198,7 +198,7 @@ def test_a_lock_that_cannot_be_had_is_told(tmp_path, host):
 
 
 def test_bytes_that_are_no_text_are_shown_as_such(tmp_path, host):
-    (tmp_path / sysctl_d.DROP_IN[1:]).write_bytes(b"\xff\xfe\n")
+    (tmp_path / sysctl_d.drop_in("pid_limits")[1:]).write_bytes(b"\xff\xfe\n")
     result = run.harden(params(), host, check_mode=True)
     assert result["diff"][-1]["before"] == "\ufffd\ufffd\n"
     json.dumps(result).encode()

@@ -257,7 +257,7 @@ def simulate(facts: Facts, plan: Plan) -> Facts:
 
 def after_boot(facts: Facts, default: int, bounds: tuple[int, int]) -> int:
     """Boot the node: systemd-sysctl reads all files, and the kernel refuses what it does not accept."""
-    own = sysctl_d.parse(facts.drop_in or "", sysctl_d.DROP_IN)[0]
+    own = sysctl_d.parse(facts.drop_in or "", sysctl_d.drop_in(TRAP))[0]
     everything = sorted([*facts.assignments, *own], key=lambda a: a.path.rpartition("/")[2])
     line = sysctl_d.winner(everything, PID_MAX)
     return int(line.value or "") if line and bounds[0] <= int(line.value or "") <= bounds[1] else default
@@ -297,7 +297,7 @@ def test_the_floor_is_met_now_and_after_a_boot_or_a_finding_says_why_not(facts, 
 
 
 def observed(files: Mapping[str, str], **more: object) -> Facts:
-    return sysctl_floors.observe(FakeHost({sysctl_path(PID_MAX): "49152\n", **files}, **more), [PID_MAX])  # type: ignore[arg-type]
+    return sysctl_floors.observe(FakeHost({sysctl_path(PID_MAX): "49152\n", **files}, **more), [PID_MAX], TRAP)  # type: ignore[arg-type]
 
 
 def test_observing_reads_the_parameter_the_files_and_our_own():
@@ -306,7 +306,7 @@ def test_observing_reads_the_parameter_the_files_and_our_own():
             SYSTEMD: "kernel.pid_max = 4194304\nkernel.panic = 10\n",
             KUBESPRAY: "kernel.pid_max = 49152\noops\n",
             "/etc/sysctl.conf": "kernel.pid_max = 49152\nnever read at boot\n",
-            sysctl_d.DROP_IN: drop_in(4194304),
+            sysctl_d.drop_in(TRAP): drop_in(4194304),
         }
     )
     assert facts.parameters == {PID_MAX: Parameter(49152, writable=True)}
@@ -324,9 +324,9 @@ def test_observing_a_container():
 
 
 def test_observing_a_kernel_without_the_parameter():
-    assert sysctl_floors.observe(FakeHost(), [PID_MAX]).parameters == {PID_MAX: Parameter(0, writable=False)}
+    assert sysctl_floors.observe(FakeHost(), [PID_MAX], TRAP).parameters == {PID_MAX: Parameter(0, writable=False)}
 
 
 def test_observing_a_masked_drop_in():
-    facts = observed({"/dev/null": ""}, links={sysctl_d.DROP_IN: "/dev/null"})
+    facts = observed({"/dev/null": ""}, links={sysctl_d.drop_in(TRAP): "/dev/null"})
     assert facts.drop_in_link == "/dev/null"
