@@ -27,8 +27,17 @@ def report(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], kin
     }
 
 
+def printable(text: str) -> str:
+    """Names of files and messages of nodes may hold anything, but no escape sequence reaches a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def node_error(result: Mapping[str, Any], host: str) -> str:
     """Return why nothing was done on a host and what to do, '' when all went well."""
+    return printable(_why(result, host))
+
+
+def _why(result: Mapping[str, Any], host: str) -> str:
     message = " ".join(str(result.get("msg", "")).split())
     if not result:
         return f"{host}: the node was not looked at. See the error above, mend its cause and run again."

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
-from .report import STATES
+from .report import STATES, printable
 
 # Rows and names beyond these are counted, not printed; the file has them all.
 ROWS = 20
@@ -28,15 +28,19 @@ def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
         "",
         f"Report: {path}",
     ]
-    # Names of files and messages of nodes may hold anything, but no escape sequence reaches a terminal.
-    return ["".join(character if character.isprintable() else "?" for character in line) for line in lines]
+    return [printable(line) for line in lines]
 
 
 def _summary(report: Mapping[str, Any]) -> list[str]:
     nodes = report["nodes"]
     states = [f"{count} {state}" for state, count in report["totals"].items() if count]
     mode = " in check mode" if report["check_mode"] else ""
-    return [f"{report['kind']}{mode}: {len(nodes)} nodes ({', '.join(states)})"]
+    seen = [node for node in nodes if not node["error"]]
+    none = ["No trap was run, nothing was looked at: --tags or --skip-tags leave none."]
+    return [
+        f"{report['kind']}{mode}: {len(nodes)} nodes ({', '.join(states)})",
+        *(none if seen and not any(node["facts"] for node in seen) else []),
+    ]
 
 
 def _table(nodes: Iterable[Mapping[str, Any]]) -> list[str]:

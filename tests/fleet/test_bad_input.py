@@ -66,6 +66,17 @@ CASES = {
         prepare="ln -s /dev/null /etc/sysctl.d/99-zz-nodeward-pid_limits.conf",
         says=("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf", "/dev/null", "Remove the link"),
     ),
+    "our drop-in read-only": Case(
+        prepare=(
+            "cd /etc/sysctl.d && touch 99-zz-nodeward.conf && mount --bind 99-zz-nodeward.conf 99-zz-nodeward.conf"
+            " && mount -o remount,bind,ro /etc/sysctl.d/99-zz-nodeward.conf"
+        ),
+        says=("/etc/sysctl.d/99-zz-nodeward.conf", "read-only", "Make it writable"),
+    ),
+    "a FIFO for a sysctl.d file": Case(
+        prepare="mkfifo /etc/sysctl.d/70-fifo.conf",
+        says=("/etc/sysctl.d/70-fifo.conf", "no regular file", "Mend it"),
+    ),
     "a node without Python": Case(
         prepare="mkdir /opt/away && mv /usr/bin/python3* /opt/away/",
         says=("no usable Python", "Install python3"),
@@ -125,6 +136,14 @@ def test_an_unreachable_node_is_a_row_and_fails_the_run(fleet: Fleet) -> None:
     assert audit.code == 2
     assert audit.node(BAD)["state"] == "unreachable"
     assert audit.node("node1")["state"] == "ok"
+
+
+def test_errors_that_ansible_cfg_calls_fatal_still_give_a_report(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.lab.stop("node1")
+    monkeypatch.setenv("ANSIBLE_ANY_ERRORS_FATAL", "true")
+    run = fleet.play("harden")
+    assert run.code == 2
+    assert [node["state"] for node in run.report["nodes"]] == ["unreachable", "changed", "changed"]
 
 
 def test_where_the_kernel_is_not_ours_the_trap_is_skipped_with_a_finding(fleet: Fleet) -> None:

@@ -75,6 +75,12 @@ def why_not_writable(path: str, size: int) -> str:
     # access() tells a read-only file system from a writable one, for root too.
     if not os.access(folder, os.W_OK):
         return f"{folder} is read-only"
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        return f"{path} is read-only or immutable (lsattr)"
+    return _why_no_room(folder, size)
+
+
+def _why_no_room(folder: str, size: int) -> str:
     state = os.statvfs(folder)
     if state.f_bfree * state.f_frsize < size + HEADROOM:
         return f"the disk under {folder} is full ({state.f_bfree * state.f_frsize // 1024} KiB free)"

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from .errors import NodewardError
 from .files import BYTES_SURVIVE, ENCODING, remove_durably, why_not_writable, write_atomically
@@ -17,12 +19,19 @@ LOCK = "/run/nodeward.lock"
 LOCK_PATIENCE = 60.0  # seconds; an apply takes well under one
 LOCK_INTERVAL = 0.2  # seconds
 
+# Bytes; nothing we read comes near, and what is larger or has no end must not take the node's memory.
+LARGEST_FILE = 16 * 1024 * 1024
+PIECE = 64 * 1024
+
 
 class Host(Protocol):
     """What observe and the verbs may ask of a node. All paths are absolute."""
 
     def read_text(self, path: str) -> str | None:
-        """Return the text of a file (undecodable bytes as surrogates), None where there is none."""
+        """Return the text of a file (undecodable bytes as surrogates), None where there is none.
+
+        Raises OSError for what is no file, such as a FIFO, or too large.
+        """
 
     def list_folder(self, path: str) -> list[str]:
         """Return the sorted names in a folder, [] where there is none."""
@@ -62,11 +71,15 @@ class LocalHost:
         return os.path.join(self._root, path.lstrip("/"))
 
     def read_text(self, path: str) -> str | None:
-        # A process may end, and its folder in /proc vanish, between listing and reading.
-        gone = (FileNotFoundError, NotADirectoryError, IsADirectoryError, ProcessLookupError)
-        with contextlib.suppress(*gone), open(self._path(path), "rb") as stream:
-            return stream.read().decode(ENCODING, BYTES_SURVIVE)
-        return None
+        # A process or a cgroup may end, and its files vanish, between listing, opening and reading.
+        gone = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ESRCH, errno.ENODEV)
+        try:
+            with open(self._path(path), "rb", opener=_without_waiting) as stream:
+                return _all_of(stream, path).decode(ENCODING, BYTES_SURVIVE)
+        except OSError as error:
+            if error.errno in gone:
+                return None
+            raise OSError(error.errno, error.strerror, path) from error  # reading alone does not name it
 
     def list_folder(self, path: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -121,6 +134,24 @@ class LocalHost:
             yield
         finally:
             os.close(descriptor)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a FIFO would otherwise wait for its writer, and the whole run with it."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _all_of(stream: BinaryIO, path: str) -> bytes:
+    state = os.fstat(stream.fileno())
+    if not stat.S_ISREG(state.st_mode) and state.st_rdev != os.stat(os.devnull).st_rdev:
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    content = bytearray()
+    # piecemeal: files of /proc/sys refuse to be read by the megabyte
+    while piece := stream.read(PIECE):
+        content += piece
+        if len(content) > LARGEST_FILE:
+            raise OSError(errno.EFBIG, f"it is larger than {LARGEST_FILE} bytes", path)
+    return bytes(content)
 
 
 def _wait_for_lock(descriptor: int, patience: float) -> None:

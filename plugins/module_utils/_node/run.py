@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 from .._core.apply import apply, check
 from .._core.errors import NodewardError
 from .._core.files import BYTES_SURVIVE, ENCODING
 from .._core.host import Host, LocalHost
-from .._core.plan import Plan
+from .._core.plan import Plan, Refusal
 from .._core.verbs import describe, diff
 from . import pid_limits
 
@@ -48,7 +48,9 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
     """Observe and plan, and phrase the plan as findings. Never writes. Raises NodewardError."""
     _require_root(host)
-    plan, facts = _plan(params, host)
+    with _reading():
+        plan, facts = _plan(params, host)
+        plan += _obstacles(plan, host)
     return _displayable(
         {
             "changed": False,
@@ -65,7 +67,7 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict
     Raises NodewardError with nothing changed when a trap refuses the node or a change fails.
     """
     _require_root(host)
-    with nullcontext() if check_mode else host.lock():
+    with _reading(), nullcontext() if check_mode else host.lock():
         plan, facts = _plan(params, host)
         if plan.refusals:
             raise NodewardError(
@@ -103,9 +105,11 @@ def _require_root(host: LocalHost) -> None:
         )
 
 
-def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say what could not be read, here or when the changes are checked; apply() tells its own errors itself."""
     try:
-        return _planned(params, host)
+        yield
     except OSError as error:
         raise NodewardError(
             what=f"cannot be read: {error.strerror}",
@@ -114,7 +118,18 @@ def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, A
         ) from error
 
 
-def _planned(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
+def _obstacles(plan: Plan, host: LocalHost) -> Plan:
+    """Return what would stop harden before its first change, as a refusal, so that an audit tells it too."""
+    now, _pending = plan.split(allow=())
+    try:
+        if not plan.refusals:
+            check(now, host)
+    except NodewardError as error:
+        return Plan(refusals=(Refusal(now[0].reason.trap, error.what, error.where, error.remedy),))
+    return Plan()
+
+
+def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
     given = [name for name in TRAPS if params[name] is not None]
     plan, facts = Plan(), {}
     for name in selected(given, params["tags"], params["skip_tags"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -48,6 +49,33 @@ def test_reading(tmp_path, host):
     assert host.link_target("/none") is None
     assert host.is_writable("/etc/file")
     assert not host.is_writable("/etc/none")
+
+
+def test_what_is_no_file_neither_hangs_nor_fills_the_memory(tmp_path, host):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    (tmp_path / "masked").symlink_to("/dev/null")
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 1 << 40)
+    assert host.read_text("/masked") == ""
+    for path in ("/fifo", "/endless", "/huge"):
+        with pytest.raises(OSError, match=r"no regular file|larger than") as caught:
+            host.read_text(path)
+        assert caught.value.filename == path
+
+
+def test_the_kernel_s_own_files_are_read():
+    """They are refused where more than 4 MiB is asked for at once (proc_sys_call_handler), and their size is 0."""
+    assert LocalHost().read_text("/proc/sys/kernel/ostype") == "Linux\n"
+    assert "MemTotal:" in (LocalHost().read_text("/proc/meminfo") or "")
+
+
+def test_a_cgroup_that_ends_while_it_is_read_is_gone(host, monkeypatch):
+    def ended(_path: str, _flags: int) -> int:  # in truth it is the read that fails so
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(os, "open", ended)
+    assert host.read_text("/pids.max") is None
 
 
 def test_writing(tmp_path, host):

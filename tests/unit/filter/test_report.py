@@ -14,7 +14,14 @@ from ansible_collections.nodeward.calico.plugins.filter.report_lines import repo
 from hypothesis import given
 from hypothesis import strategies as st
 
-OK: dict[str, Any] = {"changed": False, "failed": False, "changes": [], "pending": [], "findings": [], "facts": {}}
+OK: dict[str, Any] = {
+    "changed": False,
+    "failed": False,
+    "changes": [],
+    "pending": [],
+    "findings": [],
+    "facts": {"pid_limits": {}},
+}
 CHANGE = {
     "trap": "pid_limits",
     "target": "sysctl kernel.pid_max",
@@ -120,6 +127,10 @@ def test_node_error(result, told):
     assert "\n" not in error
 
 
+def test_no_escape_sequence_reaches_the_terminal_through_ansible_s_own_error_line():
+    assert node_error({"failed": True, "msg": "/etc/70-\x1b[31mevil: bad"}, "n1") == "n1: /etc/70-?[31mevil: bad"
+
+
 def test_a_missing_sudo_is_not_taken_for_a_missing_python():
     assert "Python" not in node_error(NO_SUDO, "n1")
 
@@ -196,6 +207,14 @@ Report: /r/harden.json"""
 def test_the_lines_of_three_nodes():
     lines = report_lines(model_of({"n3": UNREACHABLE, "n1": CHANGED, "n2": FOUND}), "/r/harden.json")
     assert "\n".join(lines) == THREE
+
+
+def test_a_run_whose_tags_leave_no_trap_does_not_pass_for_a_look():
+    told = "No trap was run, nothing was looked at: --tags or --skip-tags leave none."
+    nothing = {**OK, "facts": {}}
+    assert report_lines(model_of({"n1": nothing, "n2": UNREACHABLE}), "/r")[1] == told
+    assert told not in report_lines(model_of({"n1": OK, "n2": nothing}), "/r")
+    assert told not in report_lines(model_of({"n2": UNREACHABLE}), "/r")
 
 
 TITLES = [("harden", False, "Changed:"), ("harden", True, "Would change:"), ("audit", False, "Would change:")]

@@ -151,6 +151,43 @@ def test_informing_tells_a_refusal_as_a_finding(host):
     assert (result["findings"][0]["id"], result["findings"][0]["where"]) == ("pid_limits.refused", "kernel.pid_max")
 
 
+RUNS: dict[str, Callable[[RootHost], object]] = {
+    "harden": lambda host: run.harden(params(), host, check_mode=False),
+    "harden in check mode": lambda host: run.harden(params(), host, check_mode=True),
+    "inform": lambda host: run.inform(params(), host),
+}
+
+
+OBSTACLES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a garbled journal": (lambda root: (root / journal.PATH[1:]).write_text("{"), journal.PATH),
+    "a folder where our drop-in belongs": (lambda root: (root / sysctl_d.DROP_IN[1:]).mkdir(), sysctl_d.DROP_IN),
+}
+
+
+@pytest.mark.parametrize(("put", "where"), OBSTACLES.values(), ids=OBSTACLES)
+def test_informing_tells_what_would_stop_hardening(tmp_path, host, put, where):
+    (tmp_path / "var/lib/nodeward").mkdir()
+    put(tmp_path)
+    told = run.inform(params(), host)
+    [refused] = [finding for finding in told["findings"] if finding["id"] == "pid_limits.refused"]
+    with pytest.raises(NodewardError) as stopped:
+        run.harden(params(), host, check_mode=False)
+    assert (refused["where"], refused["observed"], refused["remedy"]) == (
+        stopped.value.where,
+        stopped.value.what,
+        stopped.value.remedy,
+    )
+    assert where in refused["where"]
+
+
+@pytest.mark.parametrize("start", RUNS.values(), ids=RUNS)
+def test_a_journal_that_cannot_be_read_is_named(tmp_path, host, start):
+    (tmp_path / "var/lib/nodeward").mkdir()
+    (tmp_path / journal.PATH[1:]).symlink_to("journal.json")
+    with pytest.raises(NodewardError, match=r"journal.json: cannot be read: Too many levels of symbolic links.*Mend"):
+        start(host)
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_garbled_journal_stops_the_run(tmp_path, host, check_mode):
     (tmp_path / "var/lib/nodeward").mkdir()
@@ -158,13 +195,6 @@ def test_a_garbled_journal_stops_the_run(tmp_path, host, check_mode):
     with pytest.raises(NodewardError, match="journal of earlier changes"):
         run.harden(params(), host, check_mode=check_mode)
     assert (tmp_path / PID_MAX[1:]).read_text() == "49152\n"
-
-
-RUNS: dict[str, Callable[[RootHost], object]] = {
-    "harden": lambda host: run.harden(params(), host, check_mode=False),
-    "harden in check mode": lambda host: run.harden(params(), host, check_mode=True),
-    "inform": lambda host: run.inform(params(), host),
-}
 
 
 class Nobody(RootHost):

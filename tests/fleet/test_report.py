@@ -1,0 +1,64 @@
+"""The report on the control machine, whatever an inventory says of its nodes. Needs no lab."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLAY = """
+- name: Two nodes that were looked at
+  hosts: nodes
+  gather_facts: false
+  roles:
+    - role: nodeward.calico.report
+      report_kind: harden
+"""
+
+LOOKED_AT = {"changed": False, "changes": [], "pending": [], "findings": [], "facts": {"pid_limits": {}}}
+
+# What people write for their nodes, and what must not reach the control machine.
+FOR_ALL = {
+    "become": {"ansible_become": True, "ansible_become_user": "nobody", "ansible_become_exe": "/nowhere/sudo"},
+    "connection": {"ansible_connection": "ssh", "ansible_host": "192.0.2.1"},
+    "python": {"ansible_python_interpreter": "/nowhere/python"},
+    "shell": {"ansible_shell_executable": "/nowhere/sh"},
+}
+
+
+def report(tmp_path: Path, folder: Path, for_all: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    inventory = tmp_path / "hosts.json"
+    nodes: dict[str, object] = {"hosts": {"n1": None, "n2": None}}
+    inventory.write_text(
+        json.dumps({"all": {"vars": {"node_result": LOOKED_AT, **for_all}, "children": {"nodes": nodes}}})
+    )
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(PLAY)
+    ansible = Path(sys.executable).parent / "ansible-playbook"
+    return subprocess.run(
+        [ansible, "-i", inventory, playbook, "-e", f"report_folder={folder}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("for_all", FOR_ALL.values(), ids=FOR_ALL)
+def test_what_is_said_of_the_nodes_does_not_reach_the_control_machine(
+    tmp_path: Path, for_all: dict[str, object]
+) -> None:
+    done = report(tmp_path, tmp_path / "kept", for_all)
+    assert done.returncode == 0, done.stdout
+    assert len(json.loads((tmp_path / "kept/harden.json").read_text())["nodes"]) == 2
+
+
+def test_a_report_that_cannot_be_kept_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = report(tmp_path, tmp_path / "file/kept", {})
+    assert done.returncode == 2, done.stdout
+    assert "harden: 2 nodes (2 ok)" in done.stdout, done.stdout
+    assert "Report: not kept" in done.stdout
