@@ -6,22 +6,45 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ..module_utils._node.run import TRAPS
+
 FORMAT = 1
 
 # The worst first.
-STATES = ("unreachable", "failed", "pending", "changed", "ok")
+STATES = (
+    "unreachable",
+    "failed",
+    "refused",
+    "not run",
+    "pending",
+    "changed",
+    "would change",
+    "findings",
+    "ok",
+)
+
+# Where the roles leave their results: node, and each trap's own.
+RESULTS = ("node_result", *(f"{trap}_result" for trap in TRAPS))
+PARTS: dict[str, Any] = {"changes": [], "pending": [], "findings": [], "facts": {}}
 
 Node = dict[str, Any]
 Report = dict[str, Any]
 
 
-def report(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], kind: str, check_mode: bool) -> Report:
-    """Return the model: a node for each host in the order of their names, and how many are in each state."""
-    nodes = [_node(host, variables[host].get("node_result") or {}) for host in sorted(hosts)]
+def report(
+    hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], kind: str, check_mode: bool, **run: Any
+) -> Report:
+    """Return the model: a node for each host in the order of their names, and how many are in each state.
+
+    ``run`` is what else should be known of the run (when, limit, tags); it is kept as it is.
+    """
+    nodes = [_node(host, variables[host], check_mode) for host in sorted(hosts)]
     return {
         "format": FORMAT,
         "kind": kind,
         "check_mode": check_mode,
+        "run": run,
+        "traps": sorted({trap for node in nodes for trap in node["facts"]}),
         "nodes": nodes,
         "totals": {state: sum(node["state"] == state for node in nodes) for state in STATES},
     }
@@ -51,6 +74,8 @@ def _why(result: Mapping[str, Any], host: str) -> str:
             f"{host}: no usable Python was found on the node, nothing was changed. Install python3 (3.9 or newer) "
             "or name it in ansible_python_interpreter, then run again."
         )
+    if _without_sudo(result):
+        return f"{host}: {message} {' '.join(_last_words(result))}. Install it there, or log in as root."
     return f"{host}: {' '.join([message, *_last_words(result)])}" if result.get("failed") else ""
 
 
@@ -59,6 +84,10 @@ def _without_python(result: Mapping[str, Any]) -> bool:
     # names the interpreter in its message, and where it does not, the shell does.
     told = f"{result.get('msg')} {_output(result)}"
     return bool(result.get("failed")) and result.get("rc") in (126, 127) and ("python" in told or "interpreter" in told)
+
+
+def _without_sudo(result: Mapping[str, Any]) -> bool:
+    return bool(result.get("failed")) and result.get("rc") in (126, 127) and "sudo" in _output(result)
 
 
 def _last_words(result: Mapping[str, Any]) -> list[str]:
@@ -73,20 +102,32 @@ def _output(result: Mapping[str, Any]) -> str:
     return f"{result.get('module_stdout', '')}\n{result.get('module_stderr', '')}"
 
 
-def _node(host: str, result: Mapping[str, Any]) -> Node:
-    error = node_error(result, host)
-    node: Node = {"name": host, "state": _state(result, error), "error": error}
-    for part, empty in (("changes", []), ("pending", []), ("findings", []), ("facts", {})):
-        node[part] = result.get(part, empty)
+def _node(host: str, variables: Mapping[str, Any], check_mode: bool) -> Node:
+    results = [variables[name] for name in RESULTS if variables.get(name)]
+    errors = [error for error in (node_error(result, host) for result in results) if error]
+    node: Node = {"name": host, "state": _state(results, errors, check_mode), "error": " ".join(errors)}
+    for part, empty in PARTS.items():
+        found = [result.get(part, empty) for result in results]
+        node[part] = (
+            {k: v for one in found for k, v in one.items()} if empty == {} else [i for one in found for i in one]
+        )
     return node
 
 
-def _state(result: Mapping[str, Any], error: str) -> str:
-    if error:
-        return "unreachable" if result.get("unreachable") else "failed"
-    if result.get("pending"):
-        return "pending"
-    return "changed" if result.get("changed") else "ok"
+def _state(results: list[Mapping[str, Any]], errors: list[str], check_mode: bool) -> str:
+    findings = [finding for result in results for finding in result.get("findings", [])]
+    states = {
+        "unreachable": any(result.get("unreachable") for result in results),
+        "failed": bool(errors),
+        "refused": any(finding["id"].endswith(".refused") for finding in findings),
+        # in a batch of a play with serial that is still to come, for example
+        "not run": not results,
+        "pending": any(result.get("pending") for result in results),
+        "would change": check_mode and any(result.get("changed") for result in results),
+        "changed": any(result.get("changed") for result in results),
+        "findings": any(finding["severity"] != "info" for finding in findings),
+    }
+    return next((state for state, holds in states.items() if holds), "ok")
 
 
 class FilterModule:

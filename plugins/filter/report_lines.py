@@ -17,11 +17,12 @@ SEVERITIES = ("high", "medium", "low", "info")
 
 def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
     """Return the summary, a table of the nodes, what was changed and found (by kind), and where the file is."""
+    done = [] if report["kind"] == "audit" else _grouped(report, "changes", _change_line)
     lines = [
-        *_summary(report),
+        _summary(report),
         "",
         *_table(report["nodes"]),
-        *_section(_changed_title(report), _grouped(report, "changes", _change_line)),
+        *_section("Would change" if report["check_mode"] else "Changed", done),
         *_section("Waiting for consent", _grouped(report, "pending", _change_line)),
         *_section("Findings", _findings(report)),
         *_section("Not done", [node["error"] for node in report["nodes"] if node["error"]]),
@@ -31,16 +32,12 @@ def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
     return [printable(line) for line in lines]
 
 
-def _summary(report: Mapping[str, Any]) -> list[str]:
-    nodes = report["nodes"]
-    states = [f"{count} {state}" for state, count in report["totals"].items() if count]
+def _summary(report: Mapping[str, Any]) -> str:
+    count = len(report["nodes"])
+    states = ", ".join(f"{number} {state}" for state, number in report["totals"].items() if number)
     mode = " in check mode" if report["check_mode"] else ""
-    seen = [node for node in nodes if not node["error"]]
-    none = ["No trap was run, nothing was looked at: --tags or --skip-tags leave none."]
-    return [
-        f"{report['kind']}{mode}: {len(nodes)} nodes ({', '.join(states)})",
-        *(none if seen and not any(node["facts"] for node in seen) else []),
-    ]
+    traps = ", ".join(report["traps"]) or "none"
+    return f"{report['kind']}{mode}: {count} node{'s' * (count != 1)} ({states}); traps: {traps}"
 
 
 def _table(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -52,10 +49,6 @@ def _table(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     return _shortened(lines, ROWS + 1, "nodes")
-
-
-def _changed_title(report: Mapping[str, Any]) -> str:
-    return "Would change" if report["check_mode"] or report["kind"] == "audit" else "Changed"
 
 
 def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]) -> list[str]:
@@ -80,10 +73,13 @@ def _change_line(change: Mapping[str, Any]) -> str:
 
 
 def _finding_line(finding: Mapping[str, Any]) -> str:
-    return (
-        f"{finding['severity'].ljust(6)}  {finding['id']}  {finding['where']}: {_short(finding['observed'])}, "
-        f"wanted {_short(finding['wanted'])}. {finding['remedy']}."
-    )
+    where = f"{finding['severity'].ljust(6)}  {finding['id']}"
+    if finding["mended"]:
+        # the id names the parameter or file already, and a file's text is nothing for a line
+        told = "" if finding["where"].startswith("file ") else f": {finding['observed']}, wanted {finding['wanted']}"
+        return f"{where}{told}; harden mends it"
+    told = f"{_short(finding['observed'])}, wanted {_short(finding['wanted'])}"
+    return f"{where}  {finding['where']}: {told}. {finding['remedy']}."
 
 
 def _short(text: str) -> str:

@@ -88,11 +88,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
-from ..module_utils._node.run import argument_spec, harden
+from ..module_utils._node.run import TRAPS, argument_spec, harden
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        required_one_of=[list(TRAPS)],
+        supports_check_mode=True,
+    )
     try:
         module.exit_json(**harden(module.params, LocalHost(), module.check_mode))
     except NodewardError as error:

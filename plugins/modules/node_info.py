@@ -97,11 +97,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
-from ..module_utils._node.run import argument_spec, inform
+from ..module_utils._node.run import TRAPS, argument_spec, inform
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        required_one_of=[list(TRAPS)],
+        supports_check_mode=True,
+    )
     try:
         module.exit_json(**inform(module.params, LocalHost()))
     except NodewardError as error:

@@ -66,7 +66,7 @@ class Fleet:
     def run(self, command: list[str]) -> Run:
         """Run a command to its end and read the report that it left."""
         for old in self.folder.glob("*.json"):
-            old.unlink()
+            old.unlink()  # dated ones, and the newest of each kind
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,

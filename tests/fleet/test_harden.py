@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.fleet.fleet import NODES, Fleet
 
 DROP_IN = "/etc/sysctl.d/99-zz-nodeward-pid_limits.conf"
@@ -68,19 +70,25 @@ def test_audit_only_reads_and_agrees_with_harden(fleet: Fleet) -> None:
     assert not [f for f in fleet.play("audit").node("node1")["findings"] if f["mended"]]
 
 
-def test_limit_tags_and_skip_tags(fleet: Fleet) -> None:
+def test_tags_that_leave_no_trap_are_no_success(fleet: Fleet) -> None:
     before = {node: fleet.look(node) for node in NODES}
-    assert fleet.play("harden", "--skip-tags", "pid_limits").code == 0
-    assert fleet.play("harden", "--tags", "some_other_trap").code == 0
+    for words in (("--skip-tags", "pid_limits"), ("--tags", "pid_limit")):
+        run = fleet.play("harden", *words)
+        assert run.code == 2
+        assert [node["state"] for node in run.report["nodes"]] == ["failed"] * 3
+        assert "Name one of pid_limits with --tags" in run.node("node1")["error"]
     assert {node: fleet.look(node) for node in NODES} == before
 
+
+def test_limit_and_tags(fleet: Fleet) -> None:
+    before = {node: fleet.look(node) for node in NODES}
     limited = fleet.play("harden", "--limit", "node2", "--tags", "pid_limits")
     assert limited.code == 0
     assert [node["name"] for node in limited.report["nodes"]] == ["node2"]
+    assert limited.report["run"]["limit"] == "node2"
     assert fleet.limits("node2")[0] == 4194304
-    assert {node: fleet.look(node) for node in NODES if node != "node2"} == {
-        node: text for node, text in before.items() if node != "node2"
-    }
+    for node in ("node1", "node3"):
+        assert fleet.look(node) == before[node]
 
 
 def test_a_single_role_in_somebody_elses_playbook(fleet: Fleet) -> None:
@@ -106,11 +114,39 @@ def test_a_single_role_in_somebody_elses_playbook(fleet: Fleet) -> None:
     assert {fleet.limits(node)[0] for node in NODES} == {1000000}
 
 
-def test_an_inventory_without_nodes_is_no_success(fleet: Fleet, tmp_path: Path) -> None:
+def test_the_report_of_a_single_role_in_batches(fleet: Fleet) -> None:
+    playbook = fleet.folder / "site.yml"
+    playbook.write_text(
+        """
+- name: Their own play
+  hosts: kube_node
+  serial: 2
+  roles:
+    - role: nodeward.calico.pid_limits
+    - role: nodeward.calico.report
+      report_kind: harden
+"""
+    )
+    run = fleet.play(str(playbook))
+    assert run.code == 0
+    assert "3 nodes (1 not run, 2 changed); traps: pid_limits" in run.output
+    assert "3 nodes (3 changed); traps: pid_limits" in run.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "nodeward_hosts=GROUP"),
+        (["--limit", "web1"], "nodeward_hosts=GROUP"),
+        (["-e", "nodeward_hosts=webserver"], "nodeward_hosts=webserver"),
+    ],
+)
+def test_an_inventory_without_nodes_is_no_success(fleet: Fleet, tmp_path: Path, words: list[str], told: str) -> None:
     inventory = tmp_path / "other.yml"
     inventory.write_text("webservers: {hosts: {web1: {ansible_host: 127.0.0.1}}}\n")
-    command = fleet.command("nodeward.calico.harden")
-    command[command.index("-i") + 1] = str(inventory)
-    run = fleet.run(command)
-    assert run.code == 2
-    assert "nodeward_hosts" in run.output
+    for playbook in ("nodeward.calico.harden", "nodeward.calico.audit"):
+        command = fleet.command(playbook, *words)
+        command[command.index("-i") + 1] = str(inventory)
+        run = fleet.run(command)
+        assert run.code == 2
+        assert told in run.output

@@ -131,13 +131,24 @@ def _obstacles(plan: Plan, host: LocalHost) -> Plan:
 
 def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
     given = [name for name in TRAPS if params[name] is not None]
+    names = selected(given, params["tags"], params["skip_tags"])
+    if not names:  # a mistyped tag must not pass for a node on which all is well
+        raise NodewardError(
+            what="no trap is left to run",
+            where=f"tags {_listed(params['tags'])}, without {_listed(params['skip_tags'])}",
+            remedy=f"Name one of {_listed(given)} with --tags, or leave the tags out",
+        )
     plan, facts = Plan(), {}
-    for name in selected(given, params["tags"], params["skip_tags"]):
+    for name in names:
         trap = TRAPS[name]
         observed = trap.observe(host)
         plan += trap.plan(observed, trap.Policy(**params[name]))
         facts[name] = trap.shown(observed)
     return plan, facts
+
+
+def _listed(words: Collection[str]) -> str:
+    return ", ".join(words) or "none"
 
 
 def _displayable(result: dict[str, Any]) -> dict[str, Any]:

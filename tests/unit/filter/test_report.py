@@ -110,8 +110,9 @@ ERRORS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("without python, 2.19", NO_PYTHON_2_19, ["n1: no usable Python was found", "ansible_python_interpreter"]),
     ("python not executable", PYTHON_NOT_EXECUTABLE, ["n1: no usable Python was found"]),
     ("without python, with a terminal", NO_PYTHON_WITH_A_TERMINAL, ["n1: no usable Python was found"]),
-    ("without sudo, with a terminal", NO_SUDO_WITH_A_TERMINAL, ["n1: Module result", "(/bin/sh: 1: sudo: not found)"]),
-    ("without sudo", NO_SUDO, ["n1: MODULE FAILURE", "sudo: not found"]),
+    ("without sudo, with a terminal", NO_SUDO_WITH_A_TERMINAL,
+     ["n1: Module result", "(/bin/sh: 1: sudo: not found). Install it"]),
+    ("without sudo", NO_SUDO, ["n1: MODULE FAILURE", "sudo: not found", "or log in as root"]),
     ("refused by us", REFUSED, ["n1: kernel.pid_max: 5 is outside of what this kernel accepts. Set pid_limits_pid"]),
     ("crashed", CRASHED, ["n1: MODULE FAILURE: No start of json char found", "MemoryError"]),
     ("127 without failure", {**OK, "rc": 127}, []),
@@ -135,23 +136,46 @@ def test_a_missing_sudo_is_not_taken_for_a_missing_python():
     assert "Python" not in node_error(NO_SUDO, "n1")
 
 
+REFUSAL = {**FINDING, "id": "pid_limits.refused"}
+MENDED = {**FINDING, "id": "pid_limits.sysctl:kernel.pid_max", "where": "sysctl kernel.pid_max", "mended": True}
+
 STATES = [
-    ("ok", OK, "ok"),
-    ("changed", CHANGED, "changed"),
-    ("pending", PENDING, "pending"),
-    ("pending beside a change", {**CHANGED, "pending": PENDING["pending"]}, "pending"),
-    ("audited", {**OK, "changes": [CHANGE]}, "ok"),
-    ("failed", REFUSED, "failed"),
-    ("unreachable", UNREACHABLE, "unreachable"),
-    ("never looked at", {}, "failed"),
+    ("ok", OK, False, "ok"),
+    ("something to know only", {**OK, "findings": [{**FINDING, "severity": "info"}]}, False, "ok"),
+    ("changed", CHANGED, False, "changed"),
+    ("in check mode", CHANGED, True, "would change"),
+    ("changed, with a finding left", {**CHANGED, "findings": [FINDING]}, False, "changed"),
+    ("pending", PENDING, False, "pending"),
+    ("pending beside a change", {**CHANGED, "pending": PENDING["pending"]}, False, "pending"),
+    ("audited, to be mended", {**OK, "changes": [CHANGE], "findings": [MENDED]}, False, "findings"),
+    ("audited, would be refused", {**OK, "findings": [MENDED, REFUSAL]}, False, "refused"),
+    ("hardened, with a finding left", FOUND, False, "findings"),
+    ("failed", REFUSED, False, "failed"),
+    ("unreachable", UNREACHABLE, False, "unreachable"),
+    ("never looked at", {}, False, "not run"),
 ]
 
 
-@pytest.mark.parametrize(("result", "state"), [case[1:] for case in STATES], ids=[case[0] for case in STATES])
-def test_state(result, state):
-    model = report(["n1"], {"n1": {"node_result": result}}, "harden", False)
+@pytest.mark.parametrize(("result", "check_mode", "state"), [c[1:] for c in STATES], ids=[c[0] for c in STATES])
+def test_state(result, check_mode, state):
+    model = report(["n1"], {"n1": {"node_result": result}}, "harden", check_mode)
     assert model["nodes"][0]["state"] == state
-    assert model["totals"] == {"unreachable": 0, "failed": 0, "pending": 0, "changed": 0, "ok": 0, state: 1}
+    assert {name: count for name, count in model["totals"].items() if count} == {state: 1}
+
+
+def test_single_roles_leave_results_of_their_own():
+    of_a_role = {"pid_limits_result": CHANGED}
+    beside = {"node_result": FOUND, "pid_limits_result": CHANGED}
+    model = report(["n1", "n2"], {"n1": of_a_role, "n2": beside}, "harden", False)
+    assert [node["state"] for node in model["nodes"]] == ["changed", "changed"]
+    assert model["nodes"][1]["changes"] == [CHANGE, FILE]
+    assert model["nodes"][1]["findings"] == FOUND["findings"]
+    assert model["traps"] == ["pid_limits"]
+
+
+def test_what_is_known_of_the_run_is_kept():
+    model = report([], {}, "audit", False, time="2026-11-22T082858Z", limit="n1", tags=["all"])
+    assert model["run"] == {"time": "2026-11-22T082858Z", "limit": "n1", "tags": ["all"]}
 
 
 def model_of(results: dict[str, dict[str, Any]], kind: str = "harden", check_mode: bool = False) -> dict[str, Any]:
@@ -163,7 +187,7 @@ def test_the_model_of_three_nodes():
     model = model_of({"n3": UNREACHABLE, "n1": CHANGED, "n2": FOUND})
     assert [node["name"] for node in model["nodes"]] == ["n1", "n2", "n3"]
     assert (model["format"], model["kind"], model["check_mode"]) == (1, "harden", False)
-    assert model["totals"] == {"unreachable": 1, "failed": 0, "pending": 0, "changed": 1, "ok": 1}
+    assert {name: n for name, n in model["totals"].items() if n} == {"unreachable": 1, "changed": 1, "findings": 1}
     assert model["nodes"][0]["changes"] == [CHANGE, FILE]
     assert model["nodes"][1]["findings"] == FOUND["findings"]
     assert (model["nodes"][2]["changes"], model["nodes"][2]["facts"]) == ([], {})
@@ -172,7 +196,7 @@ def test_the_model_of_three_nodes():
 
 def test_a_node_without_a_result_is_a_row_too():
     model = report(["n1", "n2"], {"n1": {}, "n2": {"node_result": None}}, "audit", True)
-    assert [node["state"] for node in model["nodes"]] == ["failed", "failed"]
+    assert [node["state"] for node in model["nodes"]] == ["not run", "not run"]
 
 
 def test_the_results_are_not_touched():
@@ -182,12 +206,12 @@ def test_the_results_are_not_touched():
 
 
 THREE = """\
-harden: 3 nodes (1 unreachable, 1 changed, 1 ok)
+harden: 3 nodes (1 unreachable, 1 changed, 1 findings); traps: pid_limits
 
 NODE  STATE        CHANGES  PENDING  HIGH  MEDIUM  LOW  INFO
 n3    unreachable  0        0        0     0       0    0
 n1    changed      2        0        0     0       0    0
-n2    ok           0        0        1     0       0    1
+n2    findings     0        0        1     0       0    1
 
 Changed:
   set sysctl kernel.pid_max: 49152 -> 4194304  [n1]
@@ -209,22 +233,27 @@ def test_the_lines_of_three_nodes():
     assert "\n".join(lines) == THREE
 
 
-def test_a_run_whose_tags_leave_no_trap_does_not_pass_for_a_look():
-    told = "No trap was run, nothing was looked at: --tags or --skip-tags leave none."
-    nothing = {**OK, "facts": {}}
-    assert report_lines(model_of({"n1": nothing, "n2": UNREACHABLE}), "/r")[1] == told
-    assert told not in report_lines(model_of({"n1": OK, "n2": nothing}), "/r")
-    assert told not in report_lines(model_of({"n2": UNREACHABLE}), "/r")
+TITLES = [
+    ("harden", False, "Changed:", "harden: 1 node (1 changed); traps: pid_limits"),
+    ("harden", True, "Would change:", "harden in check mode: 1 node (1 would change); traps: pid_limits"),
+]
 
 
-TITLES = [("harden", False, "Changed:"), ("harden", True, "Would change:"), ("audit", False, "Would change:")]
-
-
-@pytest.mark.parametrize(("kind", "check_mode", "title"), TITLES)
-def test_what_would_be_changed_is_said_so(kind, check_mode, title):
+@pytest.mark.parametrize(("kind", "check_mode", "title", "first"), TITLES)
+def test_what_would_be_changed_is_said_so(kind, check_mode, title, first):
     lines = report_lines(model_of({"n1": CHANGED}, kind, check_mode), "/r")
     assert title in lines
-    assert lines[0] == f"{kind}{' in check mode' if check_mode else ''}: 1 nodes (1 changed)"
+    assert lines[0] == first
+
+
+def test_an_audit_tells_what_is_mended_once_and_without_the_text_of_files():
+    file = {**MENDED, "id": "pid_limits.file:/etc/f", "where": "file /etc/f", "wanted": "a = 1\nb = 2\n"}
+    lines = report_lines(model_of({"n1": {**OK, "changes": [CHANGE], "findings": [MENDED, file]}}, "audit"), "/r")
+    assert "Changed:" not in lines
+    assert lines[lines.index("Findings:") + 1 : -2] == [
+        "  high    pid_limits.sysctl:kernel.pid_max: 46210 of 49152 threads (94%), wanted below 50%; harden mends it  [n1]",
+        "  high    pid_limits.file:/etc/f; harden mends it  [n1]",
+    ]
 
 
 VERBS = [(None, "b", "write"), ("a", "b", "rewrite"), ("a", None, "remove")]
@@ -248,7 +277,7 @@ def test_a_thousand_nodes_stay_short():
 
     lines = report_lines(model_of({f"n{number:04}": result(number) for number in range(1000)}), "/r")
     assert len(lines) < 80
-    assert lines[0] == "harden: 1000 nodes (100 unreachable, 900 changed)"
+    assert lines[0] == "harden: 1000 nodes (100 unreachable, 900 changed); traps: pid_limits"
     assert "... and 980 more nodes, see the file" in lines
     assert "  ... and 70 more lines, see the file" in lines
     assert "  ... and 80 more lines, see the file" in lines
@@ -257,7 +286,7 @@ def test_a_thousand_nodes_stay_short():
 
 
 def test_no_nodes():
-    assert report_lines(model_of({}), "/r")[0] == "harden: 0 nodes ()"
+    assert report_lines(model_of({}), "/r")[0] == "harden: 0 nodes (); traps: none"
 
 
 hostile = st.text(st.characters(codec=None, exclude_categories=()))

@@ -160,7 +160,10 @@ RUNS: dict[str, Callable[[RootHost], object]] = {
 
 OBSTACLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a garbled journal": (lambda root: (root / journal.PATH[1:]).write_text("{"), journal.PATH),
-    "a folder where our drop-in belongs": (lambda root: (root / sysctl_d.DROP_IN[1:]).mkdir(), sysctl_d.DROP_IN),
+    "a folder where our drop-in belongs": (
+        lambda root: (root / sysctl_d.drop_in("pid_limits")[1:]).mkdir(),
+        sysctl_d.drop_in("pid_limits"),
+    ),
 }
 
 
@@ -293,7 +296,15 @@ def test_traps_selected_by_tags(monkeypatch, given, tags, skip_tags, wanted):
     assert run.selected(given, tags, skip_tags) == wanted
 
 
-def test_a_run_without_traps_looks_at_nothing(host):
-    nothing = {"pid_limits": None, "tags": ["all"], "skip_tags": []}
-    assert run.inform(nothing, host)["facts"] == {}
-    assert run.harden({**params(), "tags": ["etcd"]}, host, check_mode=False)["facts"] == {}
+@pytest.mark.parametrize(
+    ("tags", "skip_tags"), [(["pid_limit"], []), (["etcd", "always"], []), (["all"], ["pid_limits"])]
+)
+def test_tags_that_leave_no_trap_are_no_success(tmp_path, host, tags, skip_tags):
+    before = tree(tmp_path)
+    asked = {**params(), "tags": tags, "skip_tags": skip_tags}
+    for act in (lambda: run.inform(asked, host), lambda: run.harden(asked, host, check_mode=False)):
+        with pytest.raises(NodewardError) as refused:
+            act()
+        assert "Name one of pid_limits with --tags" in str(refused.value)
+        assert ", ".join(tags) in str(refused.value)
+    assert {**tree(tmp_path), **before} == tree(tmp_path)  # but for the lock
