@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -299,12 +300,11 @@ def test_traps_selected_by_tags(monkeypatch, given, tags, skip_tags, wanted):
 @pytest.mark.parametrize(
     ("tags", "skip_tags"), [(["pid_limit"], []), (["etcd", "always"], []), (["all"], ["pid_limits"])]
 )
-def test_tags_that_leave_no_trap_are_no_success(tmp_path, host, tags, skip_tags):
-    before = tree(tmp_path)
-    asked = {**params(), "tags": tags, "skip_tags": skip_tags}
-    for act in (lambda: run.inform(asked, host), lambda: run.harden(asked, host, check_mode=False)):
-        with pytest.raises(NodewardError) as refused:
-            act()
-        assert "Name one of pid_limits with --tags" in str(refused.value)
-        assert ", ".join(tags) in str(refused.value)
-    assert {**tree(tmp_path), **before} == tree(tmp_path)  # but for the lock
+@pytest.mark.parametrize(
+    "act", [run.inform, partial(run.harden, check_mode=True), partial(run.harden, check_mode=False)]
+)
+def test_tags_that_leave_no_trap_are_no_success(host, tags, skip_tags, act):
+    with pytest.raises(NodewardError) as refused:
+        act({**params(), "tags": tags, "skip_tags": skip_tags}, host)
+    assert "Name one of pid_limits with --tags" in str(refused.value)
+    assert ", ".join(tags) in str(refused.value)
