@@ -134,7 +134,8 @@ def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], 
     """Own a drop-in for what a boot would otherwise undo; a line stays in it once it is there."""
     text = facts.drop_in or ""
     own = sysctl_d.parse(text, sysctl_d.DROP_IN)[0]
-    needed = {f.name: targets[f.name] for f in floors if sysctl_d.winner(own, f.name) or not _met_at_boot(facts, f)}
+    there = {f.name for f in floors if any(sysctl_d.matches(f.name, line.name) for line in own)}
+    needed = {f.name: targets[f.name] for f in floors if f.name in there or not _met_at_boot(facts, f)}
     wanted = sysctl_d.render(needed, MANAGED_BY)
     if needed and wanted != text:
         why = "the next boot would otherwise set another value"
@@ -143,7 +144,9 @@ def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], 
 
 def _met_at_boot(facts: Facts, floor: Floor) -> bool:
     in_files = facts.in_files(floor)
-    return floor.met_by(floor.default if in_files is None else in_files)
+    if in_files is None:
+        return not floor.exact and floor.met_by(floor.default)
+    return floor.met_by(in_files)
 
 
 def _out_of_bounds(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator[Refusal]:
