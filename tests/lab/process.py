@@ -65,13 +65,20 @@ def _find(wanted: Callable[[Path], bool]) -> list[Process]:
 
 
 def with_argument(pattern: str) -> list[Process]:
-    """Processes with a command line argument that matches this pattern (of fnmatch) as a whole."""
+    """Processes with a command line argument that matches this pattern (of fnmatch) as a whole.
+
+    Inside of execve a process has no arguments for a moment: that there is none is believed at a second look.
+    """
 
     def matches(folder: Path) -> bool:
         arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         return any(fnmatch.fnmatchcase(argument, pattern) for argument in arguments[1:])
 
-    return _find(matches)
+    found = _find(matches)
+    if not found:
+        time.sleep(0.02)
+        found = _find(matches)
+    return found
 
 
 def in_group(*patterns: str) -> list[Process]:

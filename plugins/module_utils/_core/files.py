@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import stat
 
 # The text of a file we did not write may hold any bytes; they survive a round trip this way.
 ENCODING = "utf-8"
 BYTES_SURVIVE = "surrogateescape"
+
+# Extended attributes that vouch for the old content: with new content the file would not be trusted.
+OF_THE_CONTENT = {"security.ima", "security.evm"}
 
 # What a file system should keep free besides our own text, in bytes: a disk this full is about to
 # stop the node anyway, and a half-done change is worse than none.
@@ -34,7 +37,7 @@ def write_atomically(path: str, text: str, mode: int) -> None:
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    _make_folder(folder)
     staged = staging_path(target)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
@@ -93,10 +96,19 @@ def _dress_like(staged: str, target: str, mode: int) -> None:
     if not os.path.exists(target):
         os.chmod(staged, mode)
         return
-    owner = os.stat(target)
-    os.chown(staged, owner.st_uid, owner.st_gid)
-    shutil.copystat(target, staged)  # mode and extended attributes (SELinux label)
-    os.utime(staged)
+    old = os.stat(target)
+    os.chown(staged, old.st_uid, old.st_gid)
+    os.chmod(staged, stat.S_IMODE(old.st_mode))
+    for attribute in set(os.listxattr(target)) - OF_THE_CONTENT:
+        os.setxattr(staged, attribute, os.getxattr(target, attribute))
+
+
+def _make_folder(folder: str) -> None:
+    """Make a folder and those above it, so that it is there after a power cut like the file in it."""
+    if not os.path.isdir(folder):
+        _make_folder(os.path.dirname(folder))
+        os.mkdir(folder, mode=0o755)
+        _sync_folder(os.path.dirname(folder))
 
 
 def _sync_folder(folder: str) -> None:

@@ -88,7 +88,7 @@ def observe(host: Host, names: Collection[str], own: str) -> tuple[list[Assignme
 def numbers(text: str, path: str, names: Collection[str]) -> tuple[list[Assignment], list[Garbled]]:
     """Read the lines of one file that reach these parameters; one that gives no number is garbled."""
     assignments, garbled = parse(text, path)
-    reaching = [a for a in assignments if any(_matches(name, a.name) for name in names)]
+    reaching = [a for a in assignments if any(matches(name, a.name) for name in names)]
     numbered = [a for a in reaching if a.value is None or _NUMBER.match(a.value)]
     garbled += [Garbled(a.path, a.line, _printable(f"{a.name} = {a.value}")) for a in reaching if a not in numbered]
     return numbered, garbled
@@ -132,7 +132,7 @@ def winner(assignments: Iterable[Assignment], name: str) -> Assignment | None:
         if known is None or known.value != assignment.value:  # one that says the same keeps its place
             latest.pop(assignment.name, None)
             latest[assignment.name] = assignment
-    matching = [latest[name]] if name in latest else [a for a in latest.values() if _matches(name, a.name)]
+    matching = [latest[name]] if name in latest else [a for a in latest.values() if matches(name, a.name)]
     setting = [a for a in matching if a.value is not None]
     return setting[-1] if setting else None
 
@@ -150,8 +150,8 @@ def _dotted(name: str) -> str:
     return ".".join(part for part in dotted.split(".") if part not in ("", "/"))
 
 
-def _matches(name: str, pattern: str) -> bool:
-    """Wildcards match within one part of a name, as they would within one folder of /proc/sys."""
+def matches(name: str, pattern: str) -> bool:
+    """Tell whether a line reaches a parameter; wildcards match within one part, as within a folder of /proc/sys."""
     parts, patterns = name.split("."), pattern.split(".")
     try:
         return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))

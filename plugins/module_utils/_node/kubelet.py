@@ -30,7 +30,7 @@ def observe(host: Host, names: Mapping[int, str]) -> Kubelet:
     Flags win over the drop-in folder, that over the file (kubernetes.io "Set Kubelet parameters via a
     configuration file"). A kubelet inside another process (k3s, rke2) is not seen yet.
     """
-    for pid in processes.called(names, ("kubelet",)):
+    for pid in processes.called(host, names, ("kubelet",)):
         flags = _flags(processes.command_line(host, pid))
         settings = _settings(host, flags)
         return Kubelet(

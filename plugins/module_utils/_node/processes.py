@@ -7,6 +7,9 @@ from collections.abc import Collection, Mapping
 
 from .._core.host import Host
 
+# In the path of every pod's cgroup, whatever the driver: kubepods, kubepods.slice, kubelet-kubepods.slice.
+PODS = "kubepods"
+
 
 def names(host: Host) -> dict[int, str]:
     """Return the name (/proc/PID/comm, at most 15 characters) of every process by its id."""
@@ -14,9 +17,13 @@ def names(host: Host) -> dict[int, str]:
     return {pid: (host.read_text(f"/proc/{pid}/comm") or "").strip() for pid in pids}
 
 
-def called(processes: Mapping[int, str], wanted: Collection[str]) -> list[int]:
-    """Return the ids of the processes with one of these names, in order."""
-    return sorted(pid for pid, name in processes.items() if name in wanted)
+def called(host: Host, processes: Mapping[int, str], wanted: Collection[str]) -> list[int]:
+    """Return the ids of the processes with one of these names that are no pod's, in order.
+
+    A pod may call its processes what it likes; what it says must not decide anything about the node.
+    """
+    alike = sorted(pid for pid, name in processes.items() if name in wanted)
+    return [pid for pid in alike if PODS not in (host.read_text(f"/proc/{pid}/cgroup") or "")]
 
 
 def command_line(host: Host, pid: int) -> list[str]:

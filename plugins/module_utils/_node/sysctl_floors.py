@@ -111,7 +111,7 @@ def plan(facts: Facts, floors: Sequence[Floor], trap: str, why: str) -> Plan:
     ours = [floor for floor in floors if facts.parameters[floor.name].writable]
     targets = {floor.name: _target(facts, floor) for floor in ours}
     return Plan(
-        changes=(*_now(facts, ours, targets, trap, why), *_at_boot(facts, ours, targets, trap)),
+        changes=(*_now(facts, ours, targets, trap, why), *_at_boot(facts, floors, targets, trap)),
         findings=(*_read_only(facts, floors, trap), *_overridden(facts, ours, targets, trap)),
     )
 
@@ -133,18 +133,27 @@ def _now(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap
 
 def _at_boot(facts: Facts, floors: Sequence[Floor], targets: Mapping[str, int], trap: str) -> Iterator[Change]:
     """Own a drop-in for what a boot would otherwise undo; a line stays in it once it is there."""
-    text = facts.drop_in or ""
-    own = sysctl_d.parse(text, sysctl_d.drop_in(trap))[0]
-    needed = {f.name: targets[f.name] for f in floors if sysctl_d.winner(own, f.name) or not _met_at_boot(facts, f)}
-    wanted = sysctl_d.render(needed, MANAGED_BY)
-    if needed and wanted != text:
+    wanted = {floor.name: _line(facts, floor, targets) for floor in floors}
+    text = sysctl_d.render({name: value for name, value in wanted.items() if value is not None}, MANAGED_BY)
+    if any(wanted[name] is not None for name in targets) and text != facts.drop_in:
         why = "the next boot would otherwise set another value"
-        yield WriteFile(sysctl_d.drop_in(trap), facts.drop_in, wanted, Reason(trap, why))
+        yield WriteFile(sysctl_d.drop_in(trap), facts.drop_in, text, Reason(trap, why))
+
+
+def _line(facts: Facts, floor: Floor, targets: Mapping[str, int]) -> int | None:
+    """Return what our own file says of a parameter, None when it need not."""
+    if floor.name not in targets:  # not ours to set now, but perhaps at the next boot
+        return facts.in_drop_in(floor)
+    own, _garbled = sysctl_d.parse(facts.drop_in or "", "our drop-in")
+    is_there = any(sysctl_d.matches(floor.name, line.name) for line in own)
+    return targets[floor.name] if is_there or not _met_at_boot(facts, floor) else None
 
 
 def _met_at_boot(facts: Facts, floor: Floor) -> bool:
     in_files = facts.in_files(floor)
-    return floor.met_by(floor.default if in_files is None else in_files)
+    if in_files is None:
+        return not floor.exact and floor.met_by(floor.default)
+    return floor.met_by(in_files)
 
 
 def _out_of_bounds(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator[Refusal]:
@@ -173,9 +182,9 @@ def _unreadable(facts: Facts, trap: str) -> Iterator[Refusal]:
     for line in facts.garbled:
         yield Refusal(
             trap=trap,
-            what=f"line {line.line} is no assignment ({line.text!r}), so what the next boot sets cannot be told",
+            what=f"line {line.line} cannot be read ({line.text!r}), so what the next boot sets cannot be told",
             where=line.path,
-            remedy="Mend or remove that line (sysctl.d(5): name = value), then run again",
+            remedy="Mend or remove that line (a plain 'name = number'), then run again",
         )
     if facts.drop_in_link is not None:
         yield Refusal(

@@ -61,6 +61,22 @@ def test_an_existing_file_keeps_mode_owner_and_attributes(tmp_path):
     assert not labelled or os.getxattr(path, "user.label") == b"ours"
 
 
+def test_what_vouches_for_the_old_content_is_not_kept(tmp_path):
+    path = tmp_path / "old"
+    path.write_text("old")
+    of_root = ["security.ima"] if os.geteuid() == 0 else []
+    for attribute in [*of_root, "user.label"]:
+        os.setxattr(path, attribute, b"\x01ours")
+    write_atomically(str(path), "new", 0o644)
+    assert [attribute for attribute in os.listxattr(path) if attribute != "security.selinux"] == ["user.label"]
+
+
+def test_folders_that_are_missing_are_made(tmp_path):
+    write_atomically(str(tmp_path / "a/b/c"), "new", 0o644)
+    assert (tmp_path / "a/b/c").read_text() == "new"
+    assert mode_of(tmp_path / "a") == mode_of(tmp_path / "a/b") == 0o755
+
+
 @pytest.mark.parametrize("text", ["", "new", "new" * 10000], ids=["empty", "short", "long"])
 def test_an_existing_file_gets_a_new_time(tmp_path, text):
     path = tmp_path / "old"

@@ -37,10 +37,10 @@ DEFAULTS = [
     ("pid_max, 48 processors (incident B)", x86(48), PID_MAX, 49152),
     ("pid_max, more than the largest", x86(8192), PID_MAX, 4194304),
     ("pid_max, 32 bits", Machine("armv7l", 64, GIB, 4096), PID_MAX, 32768),
-    ("threads-max, 8 GiB: about 65 thousand", x86(memory=8 * GIB), THREADS_MAX, 65536),
-    ("threads-max, measured 192731 where the formula gives", x86(memory=24684100 * 1024), THREADS_MAX, 192844),
-    ("threads-max, 32 bits: stacks of 8 KiB", I686, THREADS_MAX, 32768),
-    ("threads-max, pages of 64 KiB", ARM_64K, THREADS_MAX, 32768),
+    ("threads-max, 8 GiB: about 65 thousand", x86(memory=8 * GIB), THREADS_MAX, 64880),
+    ("threads-max, not above the 192731 measured", x86(memory=24684100 * 1024), THREADS_MAX, 190915),
+    ("threads-max, 32 bits: stacks of 8 KiB", I686, THREADS_MAX, 32440),
+    ("threads-max, pages of 64 KiB", ARM_64K, THREADS_MAX, 32440),
 ]
 
 

@@ -89,13 +89,29 @@ def test_processes():
             "/proc/30/comm": "kubelet\n",
             "/proc/4/comm": "kubelet\n",
             "/proc/4/cmdline": "kubelet\0--a\0\0--b\0",
+            "/proc/30/cgroup": "8:pids:/system.slice/kubelet.service\n",
+            "/proc/29/comm": "kubelet\n",
+            "/proc/29/cgroup": "0::/kubepods.slice/kubepods-pod1.slice/cri-1.scope\n",
             "/proc/5/stat": "gone meanwhile",
             "/proc/self/comm": "python\n",
             "/proc/loadavg": "0 0 0 1/2 3\n",
         }
     )
     names = processes.names(host)
-    assert names == {1: "systemd", 30: "kubelet", 4: "kubelet", 5: ""}
-    assert processes.called(names, ("kubelet", "other")) == [4, 30]
+    assert names == {1: "systemd", 29: "kubelet", 30: "kubelet", 4: "kubelet", 5: ""}
+    assert processes.called(host, names, ("kubelet", "other")) == [4, 30]
     assert processes.command_line(host, 4) == ["kubelet", "--a", "", "--b"]
     assert processes.command_line(host, 1) == []
+
+
+def test_a_pod_that_calls_itself_kubelet_is_not_believed():
+    host = FakeHost(
+        {
+            "/proc/7/cmdline": "kubelet\0--max-pods=5\0--pod-max-pids=7\0",
+            "/proc/7/cgroup": "8:pids:/kubepods/burstable/pod1/1\n",
+            "/proc/712/cmdline": "kubelet\0--max-pods=250\0",
+            "/proc/712/cgroup": "8:pids:/system.slice/kubelet.service\n",
+        }
+    )
+    assert kubelet.observe(host, {7: "kubelet", 712: "kubelet"}) == Kubelet(True, 250)
+    assert kubelet.observe(host, {7: "kubelet"}) == Kubelet()

@@ -89,6 +89,10 @@ PLANS: list[tuple[str, Facts, Floor, tuple[str | None, str | None]]] = [
      (None, drop_in(65536))),
     ("ours has a value that the kernel would refuse", node(65536, ours=drop_in(9999999)), FLOOR,
      (None, drop_in(65536))),
+    ("somebody takes back in ours what another file sets", node(65536, (SYSTEMD, 65536), ours=f"-{PID_MAX}\n"), FLOOR,
+     (None, drop_in(65536))),
+    ("exact, and only the kernel's own is right", node(32768), replace(FLOOR, value=32768, exact=True),
+     (None, drop_in(32768))),
     ("somebody put a pattern into ours", node(65536, (SYSTEMD, 65536), ours="kernel.pid* = 400\n"), FLOOR,
      (None, drop_in(65536))),
     ("exact lowers", node(131072), replace(FLOOR, exact=True), ("65536", drop_in(65536))),
@@ -137,7 +141,7 @@ REFUSED: list[tuple[str, Facts, Floor, str, str]] = [
     ("exact just below twice the use", node(131072), replace(FLOOR, exact=True, least=65537), "less than twice",
      "to 65537 or more"),
     ("a garbled file", replace(node(32768), garbled=(sysctl_d.Garbled(KUBESPRAY, 7, "oops"),)), FLOOR,
-     "line 7 is no assignment ('oops')", "Mend or remove that line"),
+     "line 7 cannot be read ('oops')", "Mend or remove that line"),
     ("our drop-in masked", replace(node(32768), drop_in_link="/dev/null"), FLOOR, "is a link to /dev/null",
      "Remove the link"),
 ]  # fmt: skip
@@ -330,3 +334,11 @@ def test_observing_a_kernel_without_the_parameter():
 def test_observing_a_masked_drop_in():
     facts = observed({"/dev/null": ""}, links={sysctl_d.drop_in(TRAP): "/dev/null"})
     assert facts.drop_in_link == "/dev/null"
+
+
+def test_the_line_of_a_parameter_that_is_read_only_now_stays_for_the_next_boot():
+    other = replace(FLOOR, name="kernel.threads-max", value=100000, bounds=(1, 2**30))
+    text = sysctl_d.render({PID_MAX: 65536, "kernel.threads-max": 100000}, MANAGED_BY)
+    facts = Facts({PID_MAX: Parameter(65536, True), "kernel.threads-max": Parameter(100000, False)}, drop_in=text)
+    *_value, file = sysctl_floors.plan(facts, [replace(FLOOR, value=131072), other], TRAP, WHY).changes
+    assert file.after == text.replace("65536", "131072")
