@@ -22,6 +22,7 @@ def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
         _summary(report),
         "",
         *_table(report["nodes"]),
+        *_nearest(report),
         *_section("Would change" if report["check_mode"] else "Changed", done),
         *_section("Waiting for consent", _grouped(report, "pending", _change_line)),
         *_section("Findings", _findings(report)),
@@ -49,6 +50,16 @@ def _table(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     return _shortened(lines, ROWS + 1, "nodes")
+
+
+def _nearest(report: Mapping[str, Any]) -> list[str]:
+    """Name the node that is nearest to run out of process ids, as it was seen before any change."""
+    seen = [(node["facts"]["pid_limits"]["binding"], node) for node in report["nodes"] if "pid_limits" in node["facts"]]
+    if report["kind"] != "audit" or not seen:
+        return []
+    binding, node = max(seen, key=lambda pair: pair[0]["share"])
+    used = f"{binding['used']} of {binding['limit']} threads, {binding['share']:.1%} of {binding['name']}"
+    return ["", f"Nearest to a limit on threads: {node['name']}, {used}"]
 
 
 def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]) -> list[str]:

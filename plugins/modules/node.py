@@ -72,7 +72,11 @@ findings:
   elements: dict
   sample: []
 facts:
-  description: What was seen before any change, by trap.
+  description:
+    - What was seen before any change, by trap.
+    - In C(pid_limits), C(limits) has every limit that pods, kubelet and container runtime stand under, with the
+      threads that count against it and their share, the one that would refuse a thread first at the top; that one
+      is C(binding) as well.
   returned: success
   type: dict
   sample:
@@ -80,8 +84,8 @@ facts:
       kernel:
         parameters:
           kernel.pid_max: {value: 49152, writable: true}
-      limits:
-        - {name: kernel.pid_max, limit: 49152, used: 46210, share: 0.9401}
+      use: {threads: 46210}
+      binding: {name: kernel.pid_max, limit: 49152, used: 46210, share: 0.9401}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -103,9 +103,9 @@ def _memory(meminfo: str) -> int:
 
 
 def shown(facts: Facts) -> dict[str, Any]:
-    """Shape the facts for results; ``limits`` begins with the one that would refuse a thread first."""
-    limits = facts.use.limits(facts.kernel.values)
-    return {**asdict(facts), "limits": [{**asdict(limit), "share": round(limit.share, 4)} for limit in limits]}
+    """Shape the facts for results: ``limits`` as Use.limits sorts them, the first of them as ``binding``."""
+    limits = [{**asdict(limit), "share": round(limit.share, 4)} for limit in facts.use.limits(facts.kernel.values)]
+    return {**asdict(facts), "limits": limits, "binding": limits[0]}
 
 
 # --- plan -------------------------------------------------------------------------------------------

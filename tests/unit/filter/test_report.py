@@ -20,7 +20,7 @@ OK: dict[str, Any] = {
     "changes": [],
     "pending": [],
     "findings": [],
-    "facts": {"pid_limits": {}},
+    "facts": {"pid_limits": {"binding": {"name": "kernel.pid_max", "limit": 49152, "used": 98, "share": 0.002}}},
 }
 CHANGE = {
     "trap": "pid_limits",
@@ -244,6 +244,17 @@ def test_what_would_be_changed_is_said_so(kind, check_mode, title, first):
     lines = report_lines(model_of({"n1": CHANGED}, kind, check_mode), "/r")
     assert title in lines
     assert lines[0] == first
+
+
+def test_an_audit_names_the_node_that_is_nearest_to_a_limit():
+    def using(threads: int) -> dict[str, Any]:
+        binding = {"name": "kernel.pid_max", "limit": 49152, "used": threads, "share": round(threads / 49152, 4)}
+        return {**OK, "facts": {"pid_limits": {"binding": binding}}}
+
+    results = {"n1": using(900), "n2": using(46210), "n3": UNREACHABLE}
+    told = "Nearest to a limit on threads: n2, 46210 of 49152 threads, 94.0% of kernel.pid_max"
+    assert told in report_lines(model_of(results, "audit"), "/r")
+    assert told not in report_lines(model_of(results), "/r")
 
 
 def test_an_audit_tells_what_is_mended_once_and_without_the_text_of_files():

@@ -291,6 +291,7 @@ def test_possible_processors(ranges, count):
 
 def test_facts_as_they_are_shown_begin_with_the_limit_that_binds():
     shown = pid_limits.shown(pid_limits.observe(FakeHost(OBSERVED)))
-    assert shown["limits"][0] == {"name": PID_MAX, "limit": 49152, "used": 46210, "share": 0.9401}
+    assert shown["binding"] == {"name": PID_MAX, "limit": 49152, "used": 46210, "share": 0.9401}
+    assert shown["limits"][0] == shown["binding"]
     assert shown["kernel"]["parameters"][PID_MAX] == {"value": 49152, "writable": True}
-    assert set(shown) == {"machine", "kernel", "kubelet", "use", "limits"}
+    assert set(shown) == {"machine", "kernel", "kubelet", "use", "limits", "binding"}
