@@ -11,6 +11,7 @@ from tests.fleet.fleet import Fleet, Run
 
 BAD = "node2"
 OTHERS = ("node1", "node3")
+DROP_IN = "/etc/sysctl.d/99-zz-nodeward-pid_limits.conf"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ CASES = {
     ),
     "a read-only /etc": Case(
         prepare="mount --bind /etc /etc && mount -o remount,bind,ro /etc",
-        says=("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf", "read-only", "Make it writable"),
+        says=(DROP_IN, "read-only", "Make it writable"),
     ),
     "a full disk below /etc": Case(
         prepare="mount -t tmpfs -o size=256k tmpfs /etc/sysctl.d && head -c 240k /dev/zero > /etc/sysctl.d/filler",
-        says=("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf", "full", "some room"),
+        says=(DROP_IN, "full", "some room"),
     ),
     "a full disk below the journal": Case(
         prepare=(
@@ -63,15 +64,12 @@ CASES = {
         says=("/var/lib/nodeward/journal.json", "move it away"),
     ),
     "our drop-in masked by somebody": Case(
-        prepare="ln -s /dev/null /etc/sysctl.d/99-zz-nodeward-pid_limits.conf",
-        says=("/etc/sysctl.d/99-zz-nodeward-pid_limits.conf", "/dev/null", "Remove the link"),
+        prepare=f"ln -s /dev/null {DROP_IN}",
+        says=(DROP_IN, "/dev/null", "Remove the link"),
     ),
     "our drop-in read-only": Case(
-        prepare=(
-            "cd /etc/sysctl.d && touch 99-zz-nodeward.conf && mount --bind 99-zz-nodeward.conf 99-zz-nodeward.conf"
-            " && mount -o remount,bind,ro /etc/sysctl.d/99-zz-nodeward.conf"
-        ),
-        says=("/etc/sysctl.d/99-zz-nodeward.conf", "read-only", "Make it writable"),
+        prepare=(f"touch {DROP_IN} && mount --bind {DROP_IN} {DROP_IN} && mount -o remount,bind,ro {DROP_IN}"),
+        says=(DROP_IN, "read-only", "Make it writable"),
     ),
     "a FIFO for a sysctl.d file": Case(
         prepare="mkfifo /etc/sysctl.d/70-fifo.conf",

@@ -14,7 +14,7 @@ from tests.fleet.fleet import NODES, Fleet
 # What the run has just printed when it is killed, and how many of the nodes may be changed by then. The
 # nodes are worked on one after the other here, so that there is a middle.
 MOMENTS = {
-    "before any node": ("TASK [Refuse an inventory", {0}),
+    "before any node": ("TASK [Refuse to do nothing", {0}),
     "in the middle of the first node": ("TASK [nodeward.calico.node : Observe, plan", {0, 1}),
     "between two nodes": ("changed: [", {1, 2}),
     "after all nodes": ("PLAY [The report]", {3}),
