@@ -90,7 +90,7 @@ lab-status: ## show the lab's nodes
 
 setup: test-tools ## set up what all targets need, and do nothing else
 
-clean: ## remove the lab and everything built beside the sources
+clean: ## remove the lab and what was built beside the sources (reports stay)
 	@tests/setup/clean.sh
 
 # What has to be there first.

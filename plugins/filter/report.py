@@ -83,7 +83,9 @@ def _without_python(result: Mapping[str, Any]) -> bool:
     # 127: the shell found no such command, 126: could not run it; it may also have been sudo. ansible-core
     # names the interpreter in its message, and where it does not, the shell does.
     told = f"{result.get('msg')} {_output(result)}"
-    return bool(result.get("failed")) and result.get("rc") in (126, 127) and ("python" in told or "interpreter" in told)
+    not_run = result.get("rc") in (126, 127) and ("python" in told or "interpreter" in told)
+    too_old = "future feature annotations" in told  # before 3.7 Python cannot even read the module
+    return bool(result.get("failed")) and (not_run or too_old)
 
 
 def _without_sudo(result: Mapping[str, Any]) -> bool:

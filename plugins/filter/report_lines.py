@@ -26,7 +26,7 @@ def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
         *_section("Would change" if report["check_mode"] else "Changed", done),
         *_section("Waiting for consent", _grouped(report, "pending", _change_line)),
         *_section("Findings", _findings(report)),
-        *_section("Not done", [node["error"] for node in report["nodes"] if node["error"]]),
+        *_section("Not done", _errors(report)),
         "",
         f"Report: {path}",
     ]
@@ -74,6 +74,15 @@ def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, 
 def _findings(report: Mapping[str, Any]) -> list[str]:
     lines = _grouped(report, "findings", _finding_line)
     return sorted(lines, key=lambda line: SEVERITIES.index(line.split(maxsplit=1)[0]))
+
+
+def _errors(report: Mapping[str, Any]) -> list[str]:
+    """Say the same error of many nodes once; each begins with the name of its node."""
+    groups: dict[str, list[str]] = {}
+    for node in report["nodes"]:
+        if node["error"]:
+            groups.setdefault(node["error"].removeprefix(f"{node['name']}: "), []).append(node["name"])
+    return [f"{_names(names)}: {text}" for text, names in groups.items()]
 
 
 def _change_line(change: Mapping[str, Any]) -> str:

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Callable
 
 from ..module_utils._node.run import TRAPS
 
-# Variables of the playbooks that decide what is touched at all.
-PLAYBOOK_VARIABLES = ("nodeward_hosts",)
+# Those of the playbooks, and of the role report.
+OTHER_VARIABLES = ("nodeward_hosts", "report_folder", "report_kind")
 
 # How alike a name is to one of ours before it is taken for it; a letter more or less makes about 0.97.
 ALIKE = 0.9
@@ -21,16 +21,18 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
 
     That is a name that begins like the variables of a trap, or is nearly one of ours.
     """
-    known = [*PLAYBOOK_VARIABLES, *(name for trap in TRAPS for name in _variables(trap))]
-    return [sentence for name in sorted(set(names) - set(known)) for sentence in _meant(name, known)]
+    owned = {f"{trap}_": _variables(trap) for trap in TRAPS}
+    owned["nodeward_"] = [name for name in OTHER_VARIABLES if name.startswith("nodeward_")]
+    known = [*OTHER_VARIABLES, *(name for variables in owned.values() for name in variables)]
+    return [sentence for name in sorted(set(names) - set(known)) for sentence in _meant(name, owned, known)]
 
 
-def _meant(name: str, known: list[str]) -> list[str]:
-    for trap in TRAPS:
-        if name.startswith(f"{trap}_"):
-            close = get_close_matches(name, known, n=1)
+def _meant(name: str, owned: Mapping[str, list[str]], known: list[str]) -> list[str]:
+    for prefix, variables in owned.items():
+        if name.startswith(prefix):
+            close = get_close_matches(name, variables, n=1)
             meant = f"did you mean {close[0]}? " if close else ""
-            return [f"{name} is no variable of the trap {trap}: {meant}It has {', '.join(_variables(trap))}"]
+            return [f"{name} is unknown: {meant}With {prefix} begin only {', '.join(variables)}"]
     # Comparing costs, and there may be a thousand variables: only those that begin alike.
     alike = get_close_matches(name, [other for other in known if other[:3] == name[:3]], n=1, cutoff=ALIKE)
     return [f"{name} is no variable that anything reads: did you mean {alike[0]}? If not, rename it"] if alike else []

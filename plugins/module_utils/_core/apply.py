@@ -91,4 +91,6 @@ def _failed(error: Exception, where: str, left: Sequence[str]) -> NodewardError:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return error.what if isinstance(error, NodewardError) else str(error)

@@ -69,8 +69,9 @@ def why_not_writable(path: str, size: int) -> str:
     Looks only, so that check mode gives the same answer as the real run.
     """
     folder = os.path.dirname(os.path.realpath(path))
+    new = 1  # the staged file, and folders that are missing
     while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
+        folder, new = os.path.dirname(folder), new + 1
     if not os.path.isdir(folder):
         return f"{folder} is not a folder"
     if os.path.isdir(path):
@@ -80,15 +81,15 @@ def why_not_writable(path: str, size: int) -> str:
         return f"{folder} is read-only"
     if os.path.exists(path) and not os.access(path, os.W_OK):
         return f"{path} is read-only or immutable (lsattr)"
-    return _why_no_room(folder, size)
+    return _why_no_room(folder, size, new)
 
 
-def _why_no_room(folder: str, size: int) -> str:
+def _why_no_room(folder: str, size: int, new: int) -> str:
     state = os.statvfs(folder)
     if state.f_bfree * state.f_frsize < size + HEADROOM:
         return f"the disk under {folder} is full ({state.f_bfree * state.f_frsize // 1024} KiB free)"
-    if state.f_files and not state.f_ffree:  # some file systems count no inodes at all
-        return f"the disk under {folder} has no free inodes"
+    if state.f_files and state.f_ffree < new:  # some file systems count no inodes at all
+        return f"the disk under {folder} has {state.f_ffree} free inodes, {new} needed"
     return ""
 
 

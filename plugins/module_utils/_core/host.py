@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from typing import BinaryIO, Protocol
@@ -100,6 +101,10 @@ class LocalHost:
 
     def machine(self) -> str:
         return os.uname().machine
+
+    def python(self) -> tuple[int, int]:
+        """Return the version of the Python that runs this."""
+        return sys.version_info[:2]
 
     def is_root(self) -> bool:
         """Tell whether this process may change the node."""

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from difflib import get_close_matches
 from typing import Any, Protocol
 
 from .._core.apply import apply, check
@@ -17,6 +18,12 @@ from . import pid_limits
 
 # Words that Ansible puts into ansible_run_tags and ansible_skip_tags for more than one tag.
 ALL_TAGS = {"all", "tagged"}
+
+# What the code that runs on nodes is written for.
+PYTHON = (3, 9)
+
+# How alike a tag is to the name of a trap before it is taken for a mistake; other tags are other people's.
+ALIKE = 0.8
 
 
 class Trap(Protocol):
@@ -47,7 +54,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
 
 def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
     """Observe and plan, and phrase the plan as findings. Never writes. Raises NodewardError."""
-    _require_root(host)
+    _require_usable(host)
     with _reading():
         plan, facts = _plan(params, host)
         plan += _obstacles(plan, host)
@@ -66,7 +73,7 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict
 
     Raises NodewardError with nothing changed when a trap refuses the node or a change fails.
     """
-    _require_root(host)
+    _require_usable(host)
     with _reading(), nullcontext() if check_mode else host.lock():
         plan, facts = _plan(params, host)
         if plan.refusals:
@@ -96,7 +103,13 @@ def selected(given: Collection[str], tags: Collection[str], skip_tags: Collectio
     return [name for name in TRAPS if name in wanted and name not in left_out]
 
 
-def _require_root(host: LocalHost) -> None:
+def _require_usable(host: LocalHost) -> None:
+    if host.python() < PYTHON:
+        raise NodewardError(
+            what="Python {}.{} is too old, {}.{} or newer is needed".format(*host.python(), *PYTHON),
+            where="nodeward.calico",
+            remedy="Install a newer python3 on the node and name it in ansible_python_interpreter",
+        )
     if not host.is_root():
         raise NodewardError(
             what="this needs root on the node",
@@ -132,12 +145,7 @@ def _obstacles(plan: Plan, host: LocalHost) -> Plan:
 def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
     given = [name for name in TRAPS if params[name] is not None]
     names = selected(given, params["tags"], params["skip_tags"])
-    if not names:  # a mistyped tag must not pass for a node on which all is well
-        raise NodewardError(
-            what="no trap is left to run",
-            where=f"tags {_listed(params['tags'])}, without {_listed(params['skip_tags'])}",
-            remedy=f"Name one of {_listed(given)} with --tags, or leave the tags out",
-        )
+    _require_tags_that_say_something(names, given, params["tags"], params["skip_tags"])
     plan, facts = Plan(), {}
     for name in names:
         trap = TRAPS[name]
@@ -147,8 +155,20 @@ def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, A
     return plan, facts
 
 
-def _listed(words: Collection[str]) -> str:
-    return ", ".join(words) or "none"
+def _require_tags_that_say_something(
+    names: Sequence[str], given: Sequence[str], tags: Sequence[str], skip_tags: Sequence[str]
+) -> None:
+    """Refuse tags that leave nothing, or are nearly a trap's name: neither may pass for a run as it was meant."""
+    mistyped = [
+        word for word in (*tags, *skip_tags) if word not in TRAPS and get_close_matches(word, TRAPS, cutoff=ALIKE)
+    ]
+    if mistyped or not names:
+        without = f", without {', '.join(skip_tags)}" if skip_tags else ""
+        raise NodewardError(
+            what=f"no trap is called {', '.join(mistyped)}" if mistyped else "no trap is left to run",
+            where=f"tags {', '.join(tags)}{without}",
+            remedy=f"Name one of {', '.join(given)} with --tags, or leave the tags out",
+        )
 
 
 def _displayable(result: dict[str, Any]) -> dict[str, Any]:

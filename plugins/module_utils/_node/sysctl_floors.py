@@ -179,12 +179,14 @@ def _out_of_bounds(facts: Facts, floors: Sequence[Floor], trap: str) -> Iterator
 def _unreadable(facts: Facts, trap: str) -> Iterator[Refusal]:
     if not any(parameter.writable for parameter in facts.parameters.values()):
         return  # a container: nothing would be written, so nothing stands in the way
-    for line in facts.garbled:
+    for path in dict.fromkeys(line.path for line in facts.garbled):
+        first, *others = (line for line in facts.garbled if line.path == path)
+        more = f", nor can {len(others)} more" if others else ""
         yield Refusal(
             trap=trap,
-            what=f"line {line.line} cannot be read ({line.text!r}), so what the next boot sets cannot be told",
-            where=line.path,
-            remedy="Mend or remove that line (a plain 'name = number'), then run again",
+            what=f"line {first.line} cannot be read ({first.text!r}){more}, so what the next boot sets cannot be told",
+            where=path,
+            remedy="Mend or remove what is no plain 'name = number', then run again",
         )
     if facts.drop_in_link is not None:
         yield Refusal(

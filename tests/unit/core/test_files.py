@@ -198,7 +198,7 @@ MOUNTS = [
     (
         "no inodes",
         "mount -t tmpfs -o size=1m,nr_inodes=2 tmpfs $D && printf old >$D/file",
-        "has no free inodes",
+        "has 0 free inodes, 1 needed",
         "ENOSPC",
         "old",
     ),

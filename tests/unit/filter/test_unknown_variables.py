@@ -12,12 +12,14 @@ KNOWN = [f"{name}_{option}" for name, trap in TRAPS.items() for option in trap.O
 
 CASES = [
     ("a letter missing", ["pid_limits_pid_mx"],
-     "pid_limits_pid_mx is no variable of the trap pid_limits: did you mean pid_limits_pid_max"),
+     "pid_limits_pid_mx is unknown: did you mean pid_limits_pid_max?"),
     ("a dash missing", ["pid_limits_threadsmax"], "did you mean pid_limits_threads_max?"),
-    ("nothing like it", ["pid_limits_"], "pid_limits_ is no variable of the trap pid_limits: "),
+    ("nothing like it", ["pid_limits_"], "pid_limits_ is unknown: "),
     ("the trap's own name misspelt", ["pid_limit_pid_max"], "did you mean pid_limits_pid_max?"),
     ("the fleet's variable misspelt", ["nodeward_host"], "did you mean nodeward_hosts?"),
-    ("what there is", ["pid_limits_zzzzzzzzzzzzzzzzzzzzzzz"], "It has pid_limits_pid_max, pid_limits_threads_max"),
+    ("another word of ours", ["nodeward_group"], "With nodeward_ begin only nodeward_hosts"),
+    ("the report's folder misspelt", ["report_foldr"], "did you mean report_folder?"),
+    ("what there is", ["pid_limits_zzzzzzzzzzzzzzzzzzzzzzz"], "With pid_limits_ begin only pid_limits_pid_max, "),
 ]  # fmt: skip
 
 
@@ -29,7 +31,7 @@ def test_unknown(names, told):
 
 def test_known_and_foreign_names_are_left_alone():
     foreign = ["pid_limits", "pid_limit_max", "_pid_limits_x", "my_pid_limits_x", "PID_LIMITS_X", "node_result", ""]
-    assert unknown_variables([*KNOWN, "pid_limits_result", "nodeward_hosts", *foreign]) == []
+    assert unknown_variables([*KNOWN, "pid_limits_result", "nodeward_hosts", "report_folder", *foreign]) == []
 
 
 def test_each_is_named_once_in_order():

@@ -308,3 +308,27 @@ def test_tags_that_leave_no_trap_are_no_success(host, tags, skip_tags, act):
         act({**params(), "tags": tags, "skip_tags": skip_tags}, host)
     assert "Name one of pid_limits with --tags" in str(refused.value)
     assert ", ".join(tags) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "skip_tags"), [(["pid_limits", "pid_limit"], []), (["all"], ["pid_limit"]), (["all"], ["pidlimits"])]
+)
+def test_a_mistyped_tag_is_no_success_even_where_a_trap_is_left(host, tags, skip_tags):
+    with pytest.raises(NodewardError, match=r"no trap is called pid_?limit"):
+        run.inform({**params(), "tags": tags, "skip_tags": skip_tags}, host)
+
+
+def test_other_people_s_tags_do_not_matter(host):
+    tags = ["pid_limits", "web", "always"]
+    assert run.inform({**params(), "tags": tags, "skip_tags": ["slow"]}, host)["facts"]
+
+
+class OldPython(RootHost):
+    def python(self) -> tuple[int, int]:
+        return 3, 8
+
+
+@pytest.mark.parametrize("act", [run.inform, partial(run.harden, check_mode=False)])
+def test_an_old_python_is_told_so(tmp_path, act):
+    with pytest.raises(NodewardError, match=r"Python 3\.8 is too old, 3\.9 or newer is needed"):
+        act(params(), OldPython(str(tmp_path)))

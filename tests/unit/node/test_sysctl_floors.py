@@ -141,7 +141,7 @@ REFUSED: list[tuple[str, Facts, Floor, str, str]] = [
     ("exact just below twice the use", node(131072), replace(FLOOR, exact=True, least=65537), "less than twice",
      "to 65537 or more"),
     ("a garbled file", replace(node(32768), garbled=(sysctl_d.Garbled(KUBESPRAY, 7, "oops"),)), FLOOR,
-     "line 7 cannot be read ('oops')", "Mend or remove that line"),
+     "line 7 cannot be read ('oops')", "Mend or remove what is no plain 'name = number'"),
     ("our drop-in masked", replace(node(32768), drop_in_link="/dev/null"), FLOOR, "is a link to /dev/null",
      "Remove the link"),
 ]  # fmt: skip
@@ -169,6 +169,13 @@ def test_a_container_is_never_refused_for_its_files(broken):
     plan = sysctl_floors.plan(replace(node(32768, writable=False), **broken), [FLOOR], TRAP, WHY)
     assert plan.refusals == ()
     assert [finding.id for finding in plan.findings] == ["pid_limits.read_only"]
+
+
+def test_a_file_of_garbage_is_one_refusal():
+    lines = tuple(sysctl_d.Garbled(path, line, "oops") for path in (SYSTEMD, KUBESPRAY) for line in (3, 4, 5))
+    first, second = sysctl_floors.plan(replace(node(32768), garbled=lines), [FLOOR], TRAP, WHY).refusals
+    assert (first.where, second.where) == (SYSTEMD, KUBESPRAY)
+    assert "line 3 cannot be read ('oops'), nor can 2 more" in first.what
 
 
 def test_one_writable_parameter_is_enough_to_be_refused():
