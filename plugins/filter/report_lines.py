@@ -54,7 +54,8 @@ def _table(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _nearest(report: Mapping[str, Any]) -> list[str]:
     """Name the node that is nearest to run out of process ids, as it was seen before any change."""
-    seen = [(node["facts"]["pid_limits"]["binding"], node) for node in report["nodes"] if "pid_limits" in node["facts"]]
+    bindings = [(node["facts"].get("pid_limits", {}).get("binding"), node) for node in report["nodes"]]
+    seen = [(binding, node) for binding, node in bindings if binding]
     if report["kind"] != "audit" or not seen:
         return []
     binding, node = max(seen, key=lambda pair: pair[0]["share"])

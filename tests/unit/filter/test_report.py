@@ -257,7 +257,7 @@ def test_an_audit_names_the_node_that_is_nearest_to_a_limit():
         binding = {"name": "kernel.pid_max", "limit": 49152, "used": threads, "share": round(threads / 49152, 4)}
         return {**OK, "facts": {"pid_limits": {"binding": binding}}}
 
-    results = {"n1": using(900), "n2": using(46210), "n3": UNREACHABLE}
+    results = {"n1": using(900), "n2": using(46210), "n3": UNREACHABLE, "n4": {**OK, "facts": {"pid_limits": {}}}}
     told = "Nearest to a limit on threads: n2, 46210 of 49152 threads, 94.0% of kernel.pid_max"
     assert told in report_lines(model_of(results, "audit"), "/r")
     assert told not in report_lines(model_of(results), "/r")
