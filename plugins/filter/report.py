@@ -25,7 +25,7 @@ STATES = (
 
 # Where the roles leave their results: node, and each trap's own.
 RESULTS = ("node_result", *(f"{trap}_result" for trap in TRAPS))
-PARTS: dict[str, Any] = {"changes": [], "pending": [], "findings": [], "facts": {}}
+LISTS = ("changes", "pending", "findings")
 
 Node = dict[str, Any]
 Report = dict[str, Any]
@@ -69,6 +69,8 @@ def _why(result: Mapping[str, Any], host: str) -> str:
             f"{host}: not reached ({message}). Check address, ssh and power, then run again; a run that broke off "
             "midway is finished then."
         )
+    if not result.get("failed"):
+        return ""
     if _without_python(result):
         return (
             f"{host}: no usable Python was found on the node, nothing was changed. Install python3 (3.9 or newer) "
@@ -76,7 +78,7 @@ def _why(result: Mapping[str, Any], host: str) -> str:
         )
     if _without_sudo(result):
         return f"{host}: {message} {' '.join(_last_words(result))}. Install it there, or log in as root."
-    return f"{host}: {' '.join([message, *_last_words(result)])}" if result.get("failed") else ""
+    return f"{host}: {' '.join([message, *_last_words(result)])}"
 
 
 def _without_python(result: Mapping[str, Any]) -> bool:
@@ -85,11 +87,11 @@ def _without_python(result: Mapping[str, Any]) -> bool:
     told = f"{result.get('msg')} {_output(result)}"
     not_run = result.get("rc") in (126, 127) and ("python" in told or "interpreter" in told)
     too_old = "future feature annotations" in told  # before 3.7 Python cannot even read the module
-    return bool(result.get("failed")) and (not_run or too_old)
+    return not_run or too_old
 
 
 def _without_sudo(result: Mapping[str, Any]) -> bool:
-    return bool(result.get("failed")) and result.get("rc") in (126, 127) and "sudo" in _output(result)
+    return result.get("rc") in (126, 127) and "sudo" in _output(result)
 
 
 def _last_words(result: Mapping[str, Any]) -> list[str]:
@@ -108,11 +110,9 @@ def _node(host: str, variables: Mapping[str, Any], check_mode: bool) -> Node:
     results = [variables[name] for name in RESULTS if variables.get(name)]
     errors = [error for error in (node_error(result, host) for result in results) if error]
     node: Node = {"name": host, "state": _state(results, errors, check_mode), "error": " ".join(errors)}
-    for part, empty in PARTS.items():
-        found = [result.get(part, empty) for result in results]
-        node[part] = (
-            {k: v for one in found for k, v in one.items()} if empty == {} else [i for one in found for i in one]
-        )
+    for part in LISTS:
+        node[part] = [item for result in results for item in result.get(part, [])]
+    node["facts"] = {trap: facts for result in results for trap, facts in result.get("facts", {}).items()}
     return node
 
 

@@ -22,6 +22,7 @@ from tests.lab.access import answers
 from tests.lab.host import RUN
 from tests.lab.lab import CHECKOUT, remove
 
+# Says why at once; `make test` counts a skipped test as failed.
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the lab needs root")
 
 # Counters and caches of the running kernel, and keys that come and go with other people's links.

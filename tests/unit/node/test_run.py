@@ -243,9 +243,7 @@ class Disruptive:
 
     OPTIONS: Mapping[str, Any] = {}
 
-    @staticmethod
-    def Policy() -> None:  # noqa: N802
-        return None
+    Policy: Any = type(None)
 
     @staticmethod
     def observe(_host: object) -> None:

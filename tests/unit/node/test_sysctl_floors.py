@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import sysctl_d
@@ -307,8 +308,8 @@ def test_the_floor_is_met_now_and_after_a_boot_or_a_finding_says_why_not(facts, 
 # --- observe ----------------------------------------------------------------------------------------
 
 
-def observed(files: Mapping[str, str], **more: object) -> Facts:
-    return sysctl_floors.observe(FakeHost({sysctl_path(PID_MAX): "49152\n", **files}, **more), [PID_MAX], TRAP)  # type: ignore[arg-type]
+def observed(files: Mapping[str, str], **more: Any) -> Facts:
+    return sysctl_floors.observe(FakeHost({sysctl_path(PID_MAX): "49152\n", **files}, **more), [PID_MAX], TRAP)
 
 
 def test_observing_reads_the_parameter_the_files_and_our_own():
