@@ -4,7 +4,7 @@
 #   make harden INVENTORY=path ARGS="--check --diff"   on your own fleet
 #
 # INVENTORY  the fleet: whatever `ansible-playbook -i` takes; empty means the lab
-# ARGS       more words for ansible-playbook (harden, audit) or for pytest (unit, fleet)
+# ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, fleet, drills)
 # STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
 # LAB        the lab's name
 # PYTHON     what .venv is made from; empty means the first of 3.13, 3.12, 3.11 and python3 that will do
@@ -53,12 +53,15 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden audit test lint unit molecule fleet lab-up lab-down lab-status setup clean
+.PHONY: help harden restore audit test lint unit molecule fleet drills bench lab-up lab-down lab-status setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 harden: $(if $(INVENTORY),,lab-up) controller ## apply playbooks/harden.yml to the lab, or to INVENTORY=path
+	@$(playbook)
+
+restore: $(if $(INVENTORY),,lab-up) controller ## bring back what was before the first harden
 	@$(playbook)
 
 audit: $(if $(INVENTORY),,lab-up) controller ## report what harden would find, and change nothing
@@ -78,6 +81,12 @@ molecule: test-tools ## run the molecule scenario, step by step
 
 fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for pytest)
 	@$(stages) fleet -- $(ARGS)
+
+drills: test-tools ## replay the incidents on a lab: the failure, then the cure (ARGS for pytest)
+	@$(stages) drills -- $(ARGS)
+
+bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (a minute and a half)
+	@PYTHONPATH='$(CURDIR)/.ansible/collections:$(CURDIR)' .venv/bin/python -m tests.bench
 
 lab-up: lab-packages ## boot the lab's nodes, or reuse those that run
 	@$(lab) up --name '$(LAB)'
@@ -106,4 +115,5 @@ controller: packages
 	@tests/setup/venv.sh requirements.txt
 
 test-tools: lab-packages
+	@tests/setup/packages.sh test
 	@tests/setup/venv.sh requirements.txt requirements-test.txt

@@ -13,6 +13,10 @@ options:
       - Trap C(pid_limits). The node runs out of process ids, and every thread takes one.
       - Raises C(kernel.pid_max) and C(kernel.threads-max) to floors, now and for the next boot, and tells how near
         the node is to each limit. Values that are higher already are left alone.
+      - Caps the process ids of a pod and reserves some for the node's daemons in the kubelet's configuration. That
+        needs its restart, so without consent (C(kubelet_restart)) nothing of it is written.
+      - Raises what logins and the units of kubelet and container runtime may have, and names the pods, services and
+        logins that hold most threads.
       - Where C(/proc/sys) cannot be written, as in a container, nothing is changed and a finding says so.
     type: dict
     suboptions:
@@ -32,15 +36,177 @@ options:
         type: int
       pids_per_pod:
         description:
-          - Process ids that one pod may take, V(-1) for no limit. When not given, what the running kubelet was told.
-          - Where pods have no limit, 4096 each are assumed.
+          - Cap on the process ids of one pod (C(podPidsLimit) of the kubelet), set only where there is none. V(-1)
+            leaves pods unlimited; a number below twice what the busiest pod has now is refused.
+          - When not given, what the running kubelet was told, else the larger of 4096 and four times the busiest pod.
         type: int
+      system_reserved_pids:
+        description:
+          - Floor of C(systemReserved.pid) in the kubelet's configuration, the process ids that pods cannot take from
+            the system's services. V(0) leaves it alone.
+          - Refused where C(enforceNodeAllocatable) makes it the limit of a cgroup that uses more than half of it.
+        type: int
+        default: 1024
+      kube_reserved_pids:
+        description: The same for kubelet and container runtime (C(kubeReserved.pid)).
+        type: int
+        default: 1024
       exact:
         description:
           - Set O(pid_limits.pid_max) and O(pid_limits.threads_max) exactly, also when that lowers them.
           - Refused where a value would be below twice the threads that run now. V(auto) stays a floor.
         type: bool
         default: false
+      nproc:
+        description:
+          - Raise the limit on processes of logins (C(nproc), C(ulimit -u)) to O(pid_limits.pid_max), or to the
+            kernel.pid_max in force where that is higher, for everybody and for root, in a file of its own in
+            C(/etc/security/limits.d). Holds for new logins.
+          - Limits of single users and groups are left alone.
+        type: bool
+        default: true
+      tasks_max:
+        description:
+          - Floor of C(TasksMax) of the units in which kubelet and container runtime run, a number or V(infinity).
+          - Takes effect at once, without a restart.
+        type: str
+        default: infinity
+  link_mtu:
+    description:
+      - Trap C(link_mtu). Packets that fit the pod and the tunnel but not the uplink vanish.
+      - Lowers tunnels of Calico that are larger than what their uplink carries minus what they add, where no Felix runs
+        that would put them back. Where one does, a finding names the setting in the cluster.
+      - Raising a tunnel, and changing the uplink and its file, waits for the consent C(uplink_change); lowering
+        the links of running pods for C(pod_veth_change).
+      - Needs pyroute2 on the node; without it nothing is seen or changed, and RV(missing) names it.
+    type: dict
+    suboptions:
+      uplink:
+        description:
+          - Name of the link by which packets between nodes leave. When neither this nor O(link_mtu.address) is given,
+            the link that carries the address which the kubelet was told (C(--node-ip)), or the outer address of
+            Calico's VXLAN; else that of the default route.
+        type: str
+      address:
+        description: The node's Calico or Kubernetes address; the link that carries it is the uplink.
+        type: str
+      uplink_mtu:
+        description:
+          - MTU of the uplink in bytes, 1280 or more, now and after the next boot. Tunnels that no Felix owns follow it.
+          - When not given, the uplink is left as it is, and no tunnel is raised.
+        type: int
+  bird_watchdog:
+    description:
+      - Trap C(bird_watchdog). A BIRD of Calico that remembers every link there ever was spins, and routes go stale.
+      - Installs a small daemon with its systemd unit (C(nodeward-bird-watchdog)). It kills a C(bird) or C(bird6) of
+        Calico whose CPU share stays at the threshold, when its peers will keep the routes meanwhile, and nothing else.
+      - Tells the share of each BIRD now, its age, links, version of Calico and the kills of the last week.
+    type: dict
+    suboptions:
+      state:
+        description: With V(absent) the daemon is stopped and everything of it is removed, its file of events included.
+        type: str
+        choices: [present, absent]
+        default: present
+      mode:
+        description: With V(observe) it kills nothing and only tells what it would kill.
+        type: str
+        choices: [enforce, observe]
+        default: enforce
+      threshold:
+        description: CPU share, in percent of one core, from which on a BIRD spins.
+        type: int
+        default: 85
+      window:
+        description: How long every sample has to be at or above the threshold, in seconds.
+        type: int
+        default: 120
+      interval:
+        description: Seconds between two samples.
+        type: int
+        default: 5
+      cooldown:
+        description:
+          - Seconds after a kill, or after BIRD's own start, in which it is not killed (again). Below 300 a second kill
+            can meet a BIRD that still recovers, and its peers then drop the routes.
+        type: int
+        default: 300
+      daily_limit:
+        description: Kills in 24 h, of C(bird) and of C(bird6) each, after which it only tells.
+        type: int
+        default: 3
+      random_delay:
+        description:
+          - Longest random delay before a kill, in seconds, so that a fleet does not act in step. The share has to be
+            at the threshold all the time.
+        type: int
+        default: 60
+      signal:
+        description: The signal that kills. With V(TERM) BIRD says goodbye, and its peers drop the routes at once.
+        type: str
+        choices: [KILL, TERM]
+        default: KILL
+      kill_without_graceful_restart:
+        description: Kill also where an established peer did not negotiate graceful restart and drops the routes.
+        type: bool
+        default: false
+      textfile_folder:
+        description:
+          - Folder of node-exporter's textfile collector, for the metrics. C('') is for none.
+          - When not given, the first of C(/var/lib/prometheus/node-exporter), C(/var/lib/node_exporter) and
+            C(/var/lib/node-exporter) that is there.
+        type: str
+  cni_token:
+    description:
+      - Trap C(cni_token). The token by which Calico's CNI plugin reads the datastore is stale or refused, and no pod
+        can be made or removed on the node.
+      - Decodes it and tries it at the API server; it is never shown. Says whether it is accepted, refused (401) or not
+        allowed to read (403), or that nobody answers, and how often the CNI's log has refusals.
+      - Changes nothing on the node. A new token comes with a new pod of calico-node, which
+        M(nodeward.calico.cni_token) makes.
+    type: dict
+    suboptions: {}
+  etcd_timing:
+    description:
+      - Trap C(etcd_timing). Heartbeats that come too late make elections, and each stalls the cluster.
+      - Tells the members of etcd on the node, what they run with, where that is set, and what their own metrics say.
+        Nothing of it is written here, since the values have to be equal on all members and take restarts. That is
+        done by C(harden.yml), one member at a time.
+      - Gives every thread of etcd the I/O class best-effort, level 0, now and after every start.
+    type: dict
+    suboptions:
+      mode:
+        description:
+          - With V(fixed) all members get O(etcd_timing.heartbeat_interval) and O(etcd_timing.election_timeout).
+          - With V(measured) both are chosen from the round trips and disk times that etcd has counted since it started.
+        type: str
+        choices: [fixed, measured]
+        default: fixed
+      heartbeat_interval:
+        description: Milliseconds between two heartbeats of the leader.
+        type: int
+        default: 250
+      election_timeout:
+        description: Milliseconds without a heartbeat before a follower stands for election, at least 5 heartbeats.
+        type: int
+        default: 5000
+      snapshot_count:
+        description: Writes between two snapshots of the log. When not given, it is left alone.
+        type: int
+      auto_compaction_mode:
+        description: How etcd compacts by itself. When not given, it is left alone.
+        type: str
+        choices: [periodic, revision]
+      auto_compaction_retention:
+        description: Hours, a duration such as V(5m), or a number of revisions. When not given, it is left alone.
+        type: str
+      quota_backend_bytes:
+        description: Size of the database at which etcd takes no more writes. When not given, it is left alone.
+        type: int
+      io_priority:
+        description: Whether to give etcd its I/O priority.
+        type: bool
+        default: true
   tags:
     description: The tags of the playbook's run (C(ansible_run_tags)). Only traps named here run, with V(all) every one.
     type: list

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ..module_utils._kube.traps import CLUSTER_TRAPS
 from ..module_utils._node.run import TRAPS
+from ..plugin_utils._report.findings import count, everywhere
 
 FORMAT = 1
 
@@ -24,7 +26,15 @@ STATES = (
 )
 
 # Where the roles leave their results: node, and each trap's own.
-RESULTS = ("node_result", *(f"{trap}_result" for trap in TRAPS))
+RESULTS = (
+    "node_result",
+    *(f"{trap}_result" for trap in dict.fromkeys((*TRAPS, *CLUSTER_TRAPS))),
+    "kubelet_config_map_result",
+    "etcd_decision_result",
+    "etcd_member_result",
+    "kubeadm_etcd_args_result",
+    "etcd_defrag_result",
+)
 LISTS = ("changes", "pending", "findings")
 
 Node = dict[str, Any]
@@ -39,15 +49,17 @@ def report(
     ``run`` is what else should be known of the run (when, limit, tags); it is kept as it is.
     """
     nodes = [_node(host, variables[host], check_mode) for host in sorted(hosts)]
-    return {
+    model: Report = {
         "format": FORMAT,
         "kind": kind,
         "check_mode": check_mode,
         "run": run,
         "traps": sorted({trap for node in nodes for trap in node["facts"]}),
         "nodes": nodes,
+        "cluster": {"findings": [], "facts": {}},
         "totals": {state: sum(node["state"] == state for node in nodes) for state in STATES},
     }
+    return {**model, "severities": count(finding for _node, finding in everywhere(model))}
 
 
 def printable(text: str) -> str:
@@ -58,6 +70,11 @@ def printable(text: str) -> str:
 def node_error(result: Mapping[str, Any], host: str) -> str:
     """Return why nothing was done on a host and what to do, '' when all went well."""
     return printable(_why(result, host))
+
+
+def joined(result: Mapping[str, Any], first: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the result of a node's last run with what an earlier one of the same role had done."""
+    return _in_turn(first, [result])[0]
 
 
 def _why(result: Mapping[str, Any], host: str) -> str:
@@ -108,12 +125,34 @@ def _output(result: Mapping[str, Any]) -> str:
 
 def _node(host: str, variables: Mapping[str, Any], check_mode: bool) -> Node:
     results = [variables[name] for name in RESULTS if variables.get(name)]
+    if variables.get("etcd_member_result") and results:
+        results[0] = _without_etcd(results[0])
+    if variables.get("node_first_result") and results:
+        results = _in_turn(variables["node_first_result"], results)
     errors = [error for error in (node_error(result, host) for result in results) if error]
     node: Node = {"name": host, "state": _state(results, errors, check_mode), "error": " ".join(errors)}
     for part in LISTS:
         node[part] = [item for result in results for item in result.get(part, [])]
+    node["held_back_by"] = list(variables.get("node_held_back") or variables.get("etcd_held_back") or [])
     node["facts"] = {trap: facts for result in results for trap, facts in result.get("facts", {}).items()}
     return node
+
+
+def _without_etcd(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take what waited for etcd_member out of a node's result, since that tells of it itself."""
+    waiting = [change for change in node.get("pending") or [] if change["trap"] != "etcd_timing"]
+    return {**node, "pending": waiting} if "pending" in node else node
+
+
+def _in_turn(first: Mapping[str, Any], results: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Join what a node's first run did with its second one, which was consented to and saw the last state."""
+    node, *others = results
+    if "changes" in node:
+        # in check mode the second one foretells the first one's changes again
+        changes = [*(c for c in first.get("changes", []) if c not in node["changes"]), *node["changes"]]
+        changed = first.get("changed") or node.get("changed")
+        return [{**node, "changes": changes, "changed": changed}, *others]
+    return [node, first, *others]
 
 
 def _state(results: list[Mapping[str, Any]], errors: list[str], check_mode: bool) -> str:
@@ -136,4 +175,4 @@ class FilterModule:
     """Makes the filters known to Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"report": report, "node_error": node_error}
+        return {"report": report, "node_error": node_error, "joined": joined}

@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ..plugin_utils._report.findings import SEVERITIES
 from .report import STATES, printable
 
 # Rows and names beyond these are counted, not printed; the file has them all.
 ROWS = 20
 NAMES = 5
 
-SEVERITIES = ("high", "medium", "low", "info")
 
-
-def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
-    """Return the summary, a table of the nodes, what was changed and found (by kind), and where the file is."""
+def report_lines(report: Mapping[str, Any], path: str, *others: str) -> list[str]:
+    """Return the summary, a table of the nodes, what was changed and found (by kind), and where the files are."""
     done = [] if report["kind"] == "audit" else _grouped(report, "changes", _change_line)
     lines = [
         _summary(report),
@@ -24,11 +23,14 @@ def report_lines(report: Mapping[str, Any], path: str) -> list[str]:
         *_table(report["nodes"]),
         *_nearest(report),
         *_section("Would change" if report["check_mode"] else "Changed", done),
-        *_section("Waiting for consent", _grouped(report, "pending", _change_line)),
+        *_section("Waiting for consent", _pending(report)),
+        *_section("Held back", _held_back(report)),
+        *_section("Mended since the audit", _mended(report)),
         *_section("Findings", _findings(report)),
         *_section("Not done", _errors(report)),
         "",
         f"Report: {path}",
+        *(f"        {other}" for other in others),
     ]
     return [printable(line) for line in lines]
 
@@ -73,8 +75,19 @@ def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, 
 
 
 def _findings(report: Mapping[str, Any]) -> list[str]:
-    lines = _grouped(report, "findings", _finding_line)
+    of_the_cluster = [f"{_finding_line(finding)}  [the cluster]" for finding in report["cluster"]["findings"]]
+    lines = [*of_the_cluster, *_grouped(report, "findings", _finding_line)]
     return sorted(lines, key=lambda line: SEVERITIES.index(line.split(maxsplit=1)[0]))
+
+
+def _mended(report: Mapping[str, Any]) -> list[str]:
+    """Say what an audit had found and is no more, by severity; the page has it node by node."""
+    before = report.get("before")
+    if not before:
+        return []
+    found, left = before["severities"], before["left"]
+    told = ", ".join(f"{found[severity] - left[severity]} of {found[severity]} {severity}" for severity in SEVERITIES)
+    return [f"{told}  (audit of {before['time']})"]
 
 
 def _errors(report: Mapping[str, Any]) -> list[str]:
@@ -86,11 +99,36 @@ def _errors(report: Mapping[str, Any]) -> list[str]:
     return [f"{_names(names)}: {text}" for text, names in groups.items()]
 
 
+def _pending(report: Mapping[str, Any]) -> list[str]:
+    """Say what waits, and with which words it may be done."""
+    waiting = [change for node in report["nodes"] if not node["held_back_by"] for change in node["pending"]]
+    words = sorted({change["disrupts"] for change in waiting})
+    allow = [f"To allow all of it: -e harden_allow={','.join(words)}"] if words else []
+    return [*_grouped(report, "pending", lambda c: f"{_change_line(c)} ({c['disrupts']})"), *allow]
+
+
+def _held_back(report: Mapping[str, Any]) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for node in report["nodes"]:
+        if node["held_back_by"]:
+            groups.setdefault(_names(node["held_back_by"]), []).append(node["name"])
+    return [
+        f"{_names(names)}: what was consented to was not done since {failed} failed" for failed, names in groups.items()
+    ]
+
+
 def _change_line(change: Mapping[str, Any]) -> str:
     if change["target"].startswith("file "):
         verb = "remove" if change["after"] is None else "write" if change["before"] is None else "rewrite"
         return f"{verb} {change['target']}"
-    return f"set {change['target']}: {change['before']} -> {change['after']}"
+    if change["target"].startswith("folder "):
+        return f"{'remove' if change['after'] is None else 'make'} {change['target']}"
+    if change["target"].startswith("run "):
+        return change["target"] if change["after"] is not None else f"stop {change['target'][4:]}, and at boot"
+    if change["before"] is None and change["after"] is None:
+        return str(change["target"])
+    before, after = ("absent" if state is None else state for state in (change["before"], change["after"]))
+    return f"set {change['target']}: {before} -> {after}"
 
 
 def _finding_line(finding: Mapping[str, Any]) -> str:
@@ -98,7 +136,8 @@ def _finding_line(finding: Mapping[str, Any]) -> str:
     if finding["mended"]:
         # the id names the parameter or file already, and a file's text is nothing for a line
         told = "" if finding["where"].startswith("file ") else f": {finding['observed']}, wanted {finding['wanted']}"
-        return f"{where}{told}; harden mends it"
+        _command, _e, consent = finding["remedy"].partition(" -e ")
+        return f"{where}{told}; harden mends it{f' with {consent}' if consent else ''}"
     told = f"{_short(finding['observed'])}, wanted {_short(finding['wanted'])}"
     return f"{where}  {finding['where']}: {told}. {finding['remedy']}."
 

@@ -7,10 +7,31 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Callable
 
+from ..module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
 from ..module_utils._node.run import TRAPS
 
 # Those of the playbooks, and of the role report.
-OTHER_VARIABLES = ("nodeward_hosts", "report_folder", "report_kind")
+OTHER_VARIABLES = (
+    "nodeward_hosts",
+    "report_folder",
+    "report_kind",
+    "report_fail_on",
+    "audit_fail_on",
+    "harden_allow",
+    "harden_pause",
+    "harden_kubeconfig",
+    "harden_api_host",
+    "harden_api_kubeconfig",
+    "harden_api_context",
+    "etcd_defrag_least_bytes",
+    "etcd_defrag_most_in_use",
+    "etcd_defrag_any_version",
+    "node_allow",
+    "node_state",
+)
+
+# Variables that begin like a trap's and are for the playbooks alone.
+PLAYBOOKS = {"etcd_timing": ("snapshot_folder",)}
 
 # How alike a name is to one of ours before it is taken for it; a letter more or less makes about 0.97.
 ALIKE = 0.9
@@ -21,8 +42,12 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
 
     That is a name that begins like the variables of a trap, or is nearly one of ours.
     """
-    owned = {f"{trap}_": _variables(trap) for trap in TRAPS}
-    owned["nodeward_"] = [name for name in OTHER_VARIABLES if name.startswith("nodeward_")]
+    owned = {f"{trap}_": _variables(trap, [*spec.OPTIONS], spec.ALLOWS) for trap, spec in TRAPS.items()}
+    for trap, cluster in CLUSTER_TRAPS.items():
+        mine = _variables(trap, [*cluster.options, *ACCESS], cluster.allows)
+        owned[f"{trap}_"] = list(dict.fromkeys([*owned.get(f"{trap}_", []), *mine]))
+    for prefix in ("nodeward_", "harden_"):
+        owned[prefix] = [name for name in OTHER_VARIABLES if name.startswith(prefix)]
     known = [*OTHER_VARIABLES, *(name for variables in owned.values() for name in variables)]
     return [sentence for name in sorted(set(names) - set(known)) for sentence in _meant(name, owned, known)]
 
@@ -38,9 +63,10 @@ def _meant(name: str, owned: Mapping[str, list[str]], known: list[str]) -> list[
     return [f"{name} is no variable that anything reads: did you mean {alike[0]}? If not, rename it"] if alike else []
 
 
-def _variables(trap: str) -> list[str]:
-    # TRAP_result is what the role registers; its own variables begin with an underscore.
-    return [*(f"{trap}_{option}" for option in TRAPS[trap].OPTIONS), f"{trap}_result"]
+def _variables(trap: str, options: list[str], allows: tuple[str, ...]) -> list[str]:
+    # TRAP_result is what the role registers (TRAP_seen what it looked at); its own begin with an underscore.
+    others = ("state", "result", "seen", *PLAYBOOKS.get(trap, ()), *(f"allow_{word}" for word in allows))
+    return [f"{trap}_{name}" for name in (*options, *others)]
 
 
 class FilterModule:

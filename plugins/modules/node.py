@@ -9,15 +9,36 @@ short_description: Keep a Kubernetes node with Calico from dying of known causes
 version_added: 0.1.0
 author: The nodeward.calico founders (@nodeward)
 description:
-  - Observes the node, plans what the given traps need, and applies what disrupts nothing, all in one round trip.
+  - Observes the node, plans what the given traps need, and applies what disrupts nothing (and what O(allow) names), all
+    in one round trip.
   - A trap runs only when its option is given; an empty dictionary means its defaults.
   - Before the first change a journal of the values before is kept on the node in C(/var/lib/nodeward/journal.json).
     Changes are read back; when one fails, those made before it are put back and the task fails.
   - When a trap cannot act on the node (bad input, a file that nobody can read), nothing at all is changed on it.
+options:
+  state:
+    description:
+      - With V(hardened) the given traps are mended.
+      - With V(restored) every value of theirs goes back to what it was before the first run, as the journal tells.
+        What someone else changed since is left and named in RV(findings). The policies of the traps do not matter then.
+      - Nothing goes below twice what is in use now; such a node is refused.
+    type: str
+    choices: [hardened, restored]
+    default: hardened
+  allow:
+    description:
+      - Consent to changes that disrupt, one word for each kind. What is not allowed is in RV(pending).
+      - On a node only V(kubelet_restart), V(uplink_change) and V(pod_veth_change) do something.
+    type: list
+    elements: str
+    choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
+      calico_pod_restart]
+    default: []
 extends_documentation_fragment:
   - nodeward.calico.traps
 requirements:
   - Linux with systemd, Python 3.9 or newer, root on the node
+  - pyroute2 0.7.2 or newer on the node for O(link_mtu)
 attributes:
   check_mode:
     support: full
@@ -71,6 +92,19 @@ findings:
   type: list
   elements: dict
   sample: []
+missing:
+  description:
+    - Python packages that the node has not, and without which a trap did nothing on it. The roles bring them from the
+      controller and run again.
+  returned: success
+  type: list
+  elements: str
+  sample: [pyroute2]
+control_plane:
+  description: Whether the node runs an API server (as a static pod).
+  returned: success
+  type: bool
+  sample: false
 facts:
   description:
     - What was seen before any change, by trap.
@@ -88,21 +122,25 @@ facts:
       binding: {name: kernel.pid_max, limit: 49152, used: 46210, share: 0.9401}
 """
 
+from functools import partial
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
-from ..module_utils._node.run import TRAPS, argument_spec, harden
+from ..module_utils._node.run import TRAPS, acting_spec, argument_spec, harden, restore
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=argument_spec(),
+        argument_spec={**argument_spec(), **acting_spec()},
         required_one_of=[list(TRAPS)],
         supports_check_mode=True,
     )
+    run_command = partial(module.run_command, handle_exceptions=False)
+    act = restore if module.params["state"] == "restored" else harden
     try:
-        module.exit_json(**harden(module.params, LocalHost(), module.check_mode))
+        module.exit_json(**act(module.params, LocalHost(run_command=run_command), module.check_mode))
     except NodewardError as error:
         module.fail_json(msg=str(error))
 

@@ -15,6 +15,7 @@ extends_documentation_fragment:
   - nodeward.calico.traps
 requirements:
   - Linux with systemd, Python 3.9 or newer, root on the node
+  - pyroute2 0.7.2 or newer on the node for O(link_mtu)
 attributes:
   check_mode:
     support: full
@@ -86,12 +87,22 @@ changes:
   type: list
   elements: dict
   sample: []
+missing:
+  description:
+    - Python packages that the node has not, and without which a trap did nothing on it. The roles bring them from the
+      controller and run again.
+  returned: success
+  type: list
+  elements: str
+  sample: [pyroute2]
 facts:
   description: What was seen, by trap, shaped as M(nodeward.calico.node) returns it.
   returned: success
   type: dict
   sample: {}
 """
+
+from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -107,7 +118,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**inform(module.params, LocalHost()))
+        run_command = partial(module.run_command, handle_exceptions=False)
+        module.exit_json(**inform(module.params, LocalHost(run_command=run_command)))
     except NodewardError as error:
         module.fail_json(msg=str(error))
 

@@ -1,7 +1,8 @@
-"""A lab of three nodes for the whole session, and ansible-playbook as a user runs it."""
+"""A lab of three nodes for the whole session (of each worker), and ansible-playbook as a user runs it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.lab import Lab
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    lab = Lab(name="fleet", nodes=3)
+    lab = Lab(name="fleet" + os.environ.get("PYTEST_XDIST_WORKER", ""), nodes=3)
     lab.down()
     lab.up()
     yield lab

@@ -60,5 +60,24 @@ def test_a_report_that_cannot_be_kept_is_shown(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = report(tmp_path, tmp_path / "file/kept", {})
     assert done.returncode == 2, done.stdout
+    assert "The report cannot be kept: " in done.stdout
+    assert str(tmp_path / "file") in done.stdout
     assert "harden: 2 nodes (2 ok)" in done.stdout, done.stdout
     assert "Report: not kept" in done.stdout
+
+
+FINDING = {
+    "id": "pid_limits.in_use",
+    "trap": "pid_limits",
+    "severity": "medium",
+    **dict.fromkeys(("where", "observed", "wanted", "why", "remedy"), "x{{ 1 + 1 }}"),
+    "mended": False,
+}
+
+
+def test_every_form_is_kept_and_texts_of_nodes_are_no_templates(tmp_path: Path) -> None:
+    done = report(tmp_path, tmp_path / "kept", {"node_result": {"!unsafe": 0, **LOOKED_AT, "findings": [FINDING]}})
+    assert done.returncode == 0, done.stdout
+    kept = sorted(path.name.partition("-")[0] for path in (tmp_path / "kept").iterdir())
+    assert kept == ["harden", "harden", "harden", "harden.html", "harden.json", "harden.xml"]
+    assert "pid_limits.in_use" in (tmp_path / "kept/harden.xml").read_text()

@@ -65,12 +65,15 @@ class Access:
         return self.folder / f"keys/{node}_ed25519"
 
     def node_files(self, node: str) -> dict[str, tuple[str, int]]:
-        """What makes a node reachable: path on its disk -> (text, mode)."""
+        """What makes a node reachable, and others by it: path on its disk -> (text, mode)."""
         hosts = "".join(f"{address} {name}\n" for name, address in self.addresses.items())
+        numbered = enumerate(self.addresses.items(), start=1)
+        nodes = "".join(f"{name} {number} {address}\n" for number, (name, address) in numbered)
         local = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"
         return {
             "etc/hostname": (f"{node}\n", 0o644),
             "etc/hosts": (local + hosts, 0o644),
+            "etc/lab/nodes": (nodes, 0o644),
             "etc/ssh/ssh_host_ed25519_key": (self._host_key(node).read_text(), 0o600),
             "etc/ssh/ssh_host_ed25519_key.pub": (_public(self._host_key(node)), 0o644),
             "root/.ssh/authorized_keys": (_public(self.key), 0o600),

@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import stat
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.host import LabError, mounts, run, unmount, write
@@ -48,12 +50,16 @@ class Disk:
         except FileNotFoundError:
             return False
 
-    def create(self, files: dict[str, tuple[str, int]]) -> None:
-        """A fresh disk with these files on it: path -> (text, mode)."""
+    def create(self, files: dict[str, tuple[str, int]], without: Sequence[str] = ()) -> None:
+        """A fresh disk with these files on it: path -> (text, mode), and without these of the image."""
         self.discard()
         for folder in ("upper", "work"):
             (self._upper / folder).mkdir(parents=True)
         (self._upper / "upper").chmod(0o755)
+        for path in without:
+            whiteout = self._upper / "upper" / path
+            whiteout.parent.mkdir(parents=True, exist_ok=True)
+            os.mknod(whiteout, stat.S_IFCHR, os.makedev(0, 0))
         self.mount()
         for path, (text, mode) in files.items():
             write(self.root / path, text, mode)

@@ -21,6 +21,10 @@ PACKAGES = (
     "openssh-server",
     "python3-minimal", "python3-apt",  # for Ansible's modules
     "iproute2", "iputils-ping", "kmod", "procps",
+    "python3-pyroute2",  # what link_mtu is written on; see node.py for the node that lacks it
+    "ifupdown",  # a manager of links beside systemd's own; neither runs until lab/manage says so
+    "python3-yaml",  # for the kubelet's stand-in
+    "bird", "runit",  # BIRD as calico-node runs it, by lab-bird.service and not by the package's own
 )  # fmt: skip
 # debugfs and tracefs are the machine's own, and not read-only; the rest only takes time or log space.
 MASKED = (
@@ -28,8 +32,13 @@ MASKED = (
     "dev-hugepages.mount", "modprobe@.service", "console-getty.service", "getty.target",
     "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service",
     "dpkg-db-backup.timer",
+    "bird.service", "bird6.service",
 )  # fmt: skip
-ENABLED = {"lab-kernel-limits.service": "sysinit.target.requires"}
+ENABLED = {
+    "lab-kernel-limits.service": "sysinit.target.requires",
+    "lab-tunnel.service": "multi-user.target.wants",
+}
+DISABLED = ("networking.service",)  # eth0 is configured from outside, until a test hands it to a manager
 ROOTFS = Path(__file__).with_name("rootfs")
 _BUILD_TIMEOUT = 900  # seconds; 20 to 65 were measured, slow mirrors have been met
 
@@ -44,7 +53,7 @@ class Image:
 
 def digest() -> str:
     """Name of the recipe: changes with everything that goes into an image from this checkout."""
-    recipe = hashlib.sha256(repr((SUITE, PACKAGES, MASKED, sorted(ENABLED.items()))).encode())
+    recipe = hashlib.sha256(repr((SUITE, PACKAGES, MASKED, sorted(ENABLED.items()), DISABLED)).encode())
     for path in sorted(path for path in ROOTFS.rglob("*") if path.is_file()):
         executable = os.access(path, os.X_OK)
         recipe.update(f"\0{path.relative_to(ROOTFS)}\0{executable}\0".encode() + path.read_bytes())
@@ -170,6 +179,9 @@ def _customize(rootfs: Path) -> None:
     for unit, wanted_by in ENABLED.items():
         (units / wanted_by).mkdir(exist_ok=True)
         (units / wanted_by / unit).symlink_to(f"../{unit}")
+    for unit in DISABLED:
+        for folder in units.glob("*.wants"):
+            (folder / unit).unlink(missing_ok=True)
     for key in (rootfs / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     (rootfs / "etc/apt/apt.conf.d/99mmdebstrap").unlink(missing_ok=True)

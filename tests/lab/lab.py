@@ -122,7 +122,7 @@ class Lab:
 
         def anew(node: Node) -> None:
             node.halt(grace=0)  # nothing of this disk is kept, so nothing waits for its shutdown
-            node.disk.create(node.access.node_files(node.name))
+            node.make_disk()
             node.boot()
 
         with self._lock():
@@ -152,6 +152,17 @@ class Lab:
         """The IPv4 address of a node's eth0."""
         [node] = self._named([name])
         return node.address
+
+    @property
+    def gateway(self) -> str:
+        """This machine's IPv4 address on the lab's bridge: nodes reach here what listens on it."""
+        [first, *_] = self._named([])
+        return first.network.gateway
+
+    def netns(self, name: str) -> Path:
+        """The network namespace of a node, for nsenter; a reset makes it anew and kills what runs in it."""
+        [node] = self._named([name])
+        return node.network.netns_path(node.number)
 
     def ssh_command(self, name: str) -> list[str]:
         """The ssh command line that reaches a node, for whoever wants a terminal."""

@@ -80,6 +80,9 @@ class Network:
         run([*inside, "address", "add", f"{self.address(number)}/{self.subnet.prefixlen}", "dev", "eth0"])
         run([*inside, "link", "set", "eth0", "up"])
         run([*inside, "route", "add", "default", "via", self.gateway])
+        # Felix's part, and sysctls are read-only in the node; this one belongs to its namespace.
+        forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+        run(["nsenter", f"--net={self.netns_path(number)}", "sh", "-c", forward])
 
     def remove_node(self, number: int) -> None:
         _remove_netns([self.netns_path(number)])

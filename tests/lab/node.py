@@ -18,6 +18,8 @@ from tests.lab.network import Network
 BOOT_TIMEOUT = 60  # seconds until ssh answers; 0.3 to 5 were measured
 REUSE_TIMEOUT = 5  # seconds for a node that runs to answer, before it is booted again
 GRACE = 8  # seconds for an orderly shutdown; 2 were measured
+# Debian's package python3-pyroute2, as Python finds it
+PYROUTE2 = tuple(f"usr/lib/python3/dist-packages/{name}" for name in ("pyroute2", "pr2modules"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +66,14 @@ class Node:
                 return "reused"
         self.halt(0 if not whole else GRACE)
         if not whole:
-            self.disk.create(self.access.node_files(self.name))
+            self.make_disk()
         self.boot()
         return "started" if whole else "created"
+
+    def make_disk(self) -> None:
+        """A fresh one. The last of several nodes has no pyroute2, as some distributions have none."""
+        last = self.number == len(self.access.addresses) > 1
+        self.disk.create(self.access.node_files(self.name), PYROUTE2 if last else ())
 
     def boot(self) -> None:
         """Boot with the disk as it is, links made anew, and wait until ssh answers and the boot is through."""

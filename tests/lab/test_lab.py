@@ -104,7 +104,7 @@ def test_fresh_node_boots_whole_and_has_incident_b(lab: Lab, said: list[str]) ->
         assert "4194304" in lab.run(node, "cat /usr/lib/sysctl.d/50-pid-max.conf").stdout
         assert limits(lab, node) == ["49152", host_sysctls()["kernel.threads-max"]]
     lab.run("node1", "ping -c 1 -W 2 node2")
-    assert lab.run("node1", "ls /sys/class/net").stdout.split() == ["eth0", "lo"]
+    assert lab.run("node1", "ls /sys/class/net").stdout.split() == ["eth0", "lo", "tunl0"]
 
 
 def test_second_up_reuses(lab: Lab, said: list[str]) -> None:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to the Debian packages of requirements-debian.txt that one group needs:
-#   packages.sh controller|lab
+#   packages.sh controller|lab|test
 # Nothing is done, and apt is not called, where all are there; else they are installed where this is root on
 # Debian, and named where it is not.
 set -eu
@@ -17,8 +17,8 @@ is_installed() {
 }
 
 if ! command -v dpkg-query >/dev/null; then
-    if [ "$group" = lab ]; then
-        echo "make: the lab needs Debian, and there is no dpkg-query here." >&2
+    if [ "$group" != controller ]; then
+        echo "make: the $group needs Debian, and there is no dpkg-query here." >&2
         echo "  For your own fleet: make harden INVENTORY=path" >&2
         exit 1
     fi

@@ -26,7 +26,7 @@ def _molecule(scenario: str) -> tuple[Step, ...]:
     """Make one step of each of molecule's, so that each has an exit code: see single_steps.yml."""
     bases = (Path(".config/molecule/config.yml"), Path("tests/stages/single_steps.yml"))
     folder = Path("molecule") / scenario
-    playbooks = {"check": "converge", "idempotence": "converge"}
+    playbooks = {"check": "converge", "idempotence": "converge", "side-effect": "side_effect"}
     return tuple(
         Step(
             f"{scenario} {action}",
@@ -35,7 +35,7 @@ def _molecule(scenario: str) -> tuple[Step, ...]:
             needs=(*bases, folder / "molecule.yml", folder / f"{playbooks.get(action, action)}.yml"),
             cleans_up=action == "destroy",
         )
-        for action in ("create", "check", "converge", "idempotence", "verify", "destroy")
+        for action in ("create", "prepare", "check", "converge", "idempotence", "side-effect", "verify", "destroy")
     )
 
 
@@ -51,19 +51,31 @@ STAGES = (
             Step("ansible-lint", _tool("ansible-lint")),
             Step("changelog", _tool("antsibull-changelog", "lint")),
         ),
-        limit=600,
+        limit=120,
     ),
-    Stage("docs", (_pytest("docs"),), limit=300),
+    Stage("docs", (_pytest("docs"),), limit=60),
     Stage(
         "unit",
         (
             # coverage has a result of its own, below
-            _pytest("unit", "--cov", "--cov-report=", "--cov-fail-under=0"),
+            _pytest("unit", "--numprocesses=2", "--cov", "--cov-report=", "--cov-fail-under=0"),
             Step("coverage of plugins", _tool("coverage", "report")),
         ),
-        limit=600,
+        limit=250,
     ),
-    Stage("lab", (_pytest("lab"),), limit=900),
-    Stage("molecule", _molecule("default"), limit=900, in_order=True),
-    Stage("fleet", (_pytest("fleet"),), limit=1500),
+    Stage("browser", (_pytest("browser"),), limit=60),
+    Stage("lab", (_pytest("lab"),), limit=430),
+    Stage(
+        "api",
+        (
+            # minutes where they have to be compiled, and then it says so
+            Step("programs", (sys.executable, "-m", "tests.api")),
+            _pytest("api"),
+        ),
+        limit=1000,
+    ),
+    Stage("molecule", _molecule("default"), limit=350, in_order=True),
+    # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
+    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2750),
+    Stage("drills", (_pytest("drills"),), limit=330),
 )

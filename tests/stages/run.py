@@ -13,8 +13,8 @@ from pathlib import Path
 from .counts import count_step
 from .model import Count, Outcome, Stage
 
-_GRACE = 10.0
-"""Seconds that a command has between being asked to end and being killed."""
+_GRACE = 60.0
+"""Seconds that a command has between being asked to end and being killed: a fleet has to be taken down."""
 _CLEANING = 180.0
 """Seconds that cleaning up has at least, however late it is."""
 

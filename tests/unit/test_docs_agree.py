@@ -8,13 +8,27 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.nodeward.calico.plugins.module_utils._node.run import TRAPS, argument_spec
+from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import CONSENTS
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
+    calico_mtu,
+    calico_probes,
+    cni_token,
+    kubelet_config_map,
+)
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
+from ansible_collections.nodeward.calico.plugins.module_utils._node.run import (
+    CLUSTER_TAGS,
+    TRAPS,
+    acting_spec,
+    argument_spec,
+)
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("node", "node_info")
+MODULES = {"node": {**argument_spec(), **acting_spec()}, "node_info": argument_spec()}
 FACETS = ("type", "elements", "default", "required", "choices", "aliases", "no_log")
 # Options of the modules that belong to the run, not to a trap.
 OF_THE_RUN = {"tags": "node_tags", "skip_tags": "node_skip_tags"}
+OF_ACTING = {"state": "node_state", "allow": "node_allow"}
 
 
 def documentation(path: Path) -> dict[str, Any]:
@@ -58,7 +72,59 @@ def facets(options: dict[str, Any], nested: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_is_documented_as_it_is(module):
-    assert facets(documented_options(module), "suboptions") == facets(argument_spec(), "options")
+    assert facets(documented_options(module), "suboptions") == facets(MODULES[module], "options")
+
+
+# The modules of the cluster, with the options of their own.
+CLUSTER_MODULES = {
+    "kubelet_config_map": kubelet_config_map.ARGUMENTS,
+    "calico_mtu": calico_mtu.ARGUMENTS,
+    "calico_probes": calico_probes.ARGUMENTS,
+    "cni_token": cni_token.ARGUMENTS,
+}
+
+
+@pytest.mark.parametrize("module", CLUSTER_MODULES)
+def test_a_module_of_the_cluster_is_documented_as_it_is(module):
+    documented = documentation(ROOT / f"plugins/modules/{module}.py")["options"]
+    assert facets(documented, "suboptions") == facets(CLUSTER_MODULES[module], "options")
+
+
+@pytest.mark.parametrize("trap", CLUSTER_TRAPS)
+def test_the_role_of_a_cluster_s_trap_passes_every_option_on_and_documents_it(trap):
+    spec = CLUSTER_TRAPS[trap]
+    options = {option: f"{trap}_{option}" for option in spec.options}
+    [word] = spec.allows
+    allow = f"{{{{ ['{word}'] if {trap}_allow_{word} | default(false) | bool else [] }}}}"
+    access = {name: f"{trap}_{name}" for name in ACCESS if name != "host"}
+    state = {} if trap in TRAPS else {"state": f"{trap}_state"}  # a pod that was replaced has no way back
+    expected = passed_on(options | state | access) | {"allow": allow}
+    if trap == "calico_mtu":  # what link_mtu saw, unless it is given
+        seen = "ansible_play_hosts_all | nodeward.calico.uplinks(hostvars)"
+        expected["uplinks"] = f"{{{{ calico_mtu_uplinks | default({seen}) }}}}"
+    if trap == "cni_token":
+        tokens = "(ansible_play_hosts_all | nodeward.calico.stale_tokens(hostvars)).refused | length"
+        expected["seen"] = "{{ hostvars[inventory_hostname] | nodeward.calico.token_facts }}"
+        expected["refused"] = f"{{{{ {tokens} }}}}"
+    assert module_task(f"roles/{trap}/tasks/main.yml", trap) == expected
+    documented = entry_points(trap)["main"]["options"]
+    assert list(documented) == [
+        *options.values(), *state.values(), f"{trap}_allow_{word}", *(f"{trap}_{name}" for name in ACCESS),
+    ]  # fmt: skip
+    for option, variable in options.items():
+        for facet in ("type", "elements", "choices"):
+            assert documented[variable].get(facet, "str" if facet == "type" else None) == spec.options[option].get(
+                facet
+            ), f"{variable}: {facet}"
+        assert "default" not in documented[variable], variable
+    assert not (ROOT / f"roles/{trap}/defaults").exists()
+
+
+@pytest.mark.parametrize("trap", CLUSTER_TRAPS)
+def test_a_trap_of_the_cluster_has_a_page_that_names_every_variable(trap):
+    page = (ROOT / f"docs/{trap}.md").read_text()
+    assert [option for option in CLUSTER_TRAPS[trap].options if f"`{trap}_{option}`" not in page] == []
+    assert f"docs/{trap}.md" in (ROOT / "README.md").read_text()
 
 
 def test_the_policies_have_the_options_as_fields():
@@ -86,21 +152,44 @@ def variables(trap: str) -> dict[str, str]:
     return {option: f"{trap}_{option}" for option in TRAPS[trap].OPTIONS}
 
 
+def has_own_state(trap: str) -> bool:
+    """Tell whether a trap can be absent, which is the way back of its role: TRAP_state then says that."""
+    return "state" in TRAPS[trap].OPTIONS
+
+
 def entry_points(role: str) -> dict[str, Any]:
     specs = load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]
     assert isinstance(specs, dict)
     return specs
 
 
-@pytest.mark.parametrize("trap", TRAPS)
+# cni_token is a trap of both: its role is that of the cluster's part.
+NODE_ROLES = [trap for trap in TRAPS if trap not in CLUSTER_TRAPS]
+
+
+def test_the_traps_of_the_cluster_have_tags_of_their_own():
+    assert set(CLUSTER_TAGS) == set(CLUSTER_TRAPS) - set(TRAPS)
+
+
+@pytest.mark.parametrize("trap", NODE_ROLES)
 def test_the_role_of_a_trap_passes_every_option_on(trap):
-    assert module_task(f"roles/{trap}/tasks/main.yml", "node") == {trap: passed_on(variables(trap))}
+    allowed = ", ".join(f"'{word}': {trap}_allow_{word} | default(false) | bool" for word in TRAPS[trap].ALLOWS)
+    words = f"{{{{ {{{allowed}}} | dict2items | selectattr('value') | map(attribute='key') }}}}"
+    consent = {"allow": words} if allowed else {}
+    state = {} if has_own_state(trap) else {"state": f"{{{{ {trap}_state | default(omit) }}}}"}
+    expected = {trap: passed_on(variables(trap)), **state, **consent}
+    assert module_task(f"roles/{trap}/tasks/main.yml", "node") == expected
 
 
-@pytest.mark.parametrize("trap", TRAPS)
+@pytest.mark.parametrize("trap", NODE_ROLES)
 def test_the_role_of_a_trap_documents_every_variable(trap):
     documented = entry_points(trap)["main"]["options"]
-    assert list(documented) == list(variables(trap).values())
+    consents = [f"{trap}_allow_{word}" for word in TRAPS[trap].ALLOWS]
+    state = [] if has_own_state(trap) else [f"{trap}_state"]
+    assert list(documented) == [*variables(trap).values(), *state, *consents]
+    assert all(documented[consent]["type"] == "bool" for consent in consents)
+    if not has_own_state(trap):
+        assert documented[f"{trap}_state"]["choices"] == acting_spec()["state"]["choices"]
     for option, variable in variables(trap).items():
         spec, said = TRAPS[trap].OPTIONS[option], documented[variable]
         for facet in ("type", "elements", "choices"):
@@ -122,13 +211,21 @@ def test_the_role_node_gives_every_trap_all_its_variables():
 @pytest.mark.parametrize(("entry", "module"), [("main", "node"), ("audit", "node_info")])
 def test_the_role_node_passes_every_trap_and_the_tags_of_the_run(entry, module):
     traps = {name: f"{{{{ _node_{name} }}}}" for name in TRAPS}
-    assert module_task(f"roles/node/tasks/{entry}.yml", module) == passed_on(OF_THE_RUN) | traps
+    names = OF_THE_RUN | (OF_ACTING if module == "node" else {})
+    assert module_task(f"roles/node/tasks/{entry}.yml", module) == passed_on(names) | traps
     documented = entry_points("node")[entry]["options"]
-    assert set(documented) == set(OF_THE_RUN.values())
-    for option, variable in OF_THE_RUN.items():
-        spec = argument_spec()[option]
-        assert (documented[variable]["type"], documented[variable]["elements"]) == (spec["type"], spec["elements"])
+    assert set(documented) == set(names.values())
+    for option, variable in names.items():
+        spec = MODULES[module][option]
+        for facet in ("type", "elements", "choices"):
+            assert documented[variable].get(facet) == spec.get(facet)
 
 
 def test_every_option_of_the_modules_is_a_trap_or_of_the_run():
     assert set(argument_spec()) == set(TRAPS) | set(OF_THE_RUN)
+    assert set(acting_spec()) == set(OF_ACTING)
+
+
+def test_every_consent_of_a_trap_is_a_word_that_is_known():
+    words = {word for trap in TRAPS.values() for word in trap.ALLOWS}
+    assert words | {word for trap in CLUSTER_TRAPS.values() for word in trap.allows} <= set(CONSENTS)

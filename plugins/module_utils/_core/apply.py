@@ -4,21 +4,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Callable
 
 from . import journal
 from .errors import NodewardError
 from .host import Host
-from .verbs import Change, Reason, WriteFile
+from .verbs import Change, MakeFolder, Reason, RemoveFile, RemoveFolder, WriteFile
+
+# Looks whether the node is well after the changes; raises NodewardError where it is not.
+Settled = Callable[[], None]
+
+# What the steps that keep the journal give as their trap.
+JOURNAL = "journal"
 
 
 def check(changes: Sequence[Change], host: Host) -> None:
     """Raise NodewardError for whatever can be known to fail, having only looked."""
-    for step in _steps(changes, host):
+    for step in _first_at_each_place(_recorded(changes, host)):
         step.check(host)
 
 
-def apply(changes: Sequence[Change], host: Host) -> None:
+def apply(changes: Sequence[Change], host: Host, settled: Settled = lambda: None) -> None:
     """Make the changes, in order, all or none of them.
 
     The journal is on disk before the first change is made, and a run that is killed at any point
@@ -26,8 +34,25 @@ def apply(changes: Sequence[Change], host: Host) -> None:
     Raises NodewardError when nothing, or nothing any more, is changed; if putting back failed too,
     the error says what is left.
     """
-    steps = _steps(changes, host)
-    for step in steps:
+    _run(_recorded(changes, host), host, settled)
+
+
+def check_restore(changes: Sequence[Change], host: Host) -> None:
+    """Raise NodewardError for whatever can be known to fail when these places go back."""
+    for step in _first_at_each_place((*changes, *_forgotten([change.target for change in changes], host))):
+        step.check(host)
+
+
+def restore(changes: Sequence[Change], forget: Collection[str], host: Host, settled: Settled = lambda: None) -> None:
+    """Make the changes, and then forget those places (targets), all or none.
+
+    The journal comes last: a run that is killed before knows the values still.
+    """
+    _run((*changes, *_forgotten(forget, host)), host, settled)
+
+
+def _run(steps: Sequence[Change], host: Host, settled: Settled) -> None:
+    for step in _first_at_each_place(steps):
         step.check(host)
     done: list[Change] = []
     where = ""
@@ -36,44 +61,117 @@ def apply(changes: Sequence[Change], host: Host) -> None:
             where = step.target
             done.append(step)
             step.act(host)
-        for step in steps:
+        for step in reversed(_first_at_each_place(reversed(steps))):
             where = step.target
             step.verify(host)
+        if steps:
+            where = "the node"
+            settled()
     except (OSError, NodewardError) as error:
         raise _failed(error, where, _put_back(done, host)) from error
+    except BaseException:  # interrupted, or a fault of ours: the node is put back all the same
+        _put_back(done, host)
+        raise
 
 
-def _steps(changes: Sequence[Change], host: Host) -> tuple[Change, ...]:
-    """Return the writing of the journal, and then the changes."""
+def _first_at_each_place(steps: Iterable[Change]) -> list[Change]:
+    """Return the steps without those that go on from another one of them at the same place."""
+    firsts: dict[str, Change] = {}
+    return [step for step in steps if step.follows or firsts.setdefault(step.target, step) is step]
+
+
+def _recorded(changes: Sequence[Change], host: Host) -> tuple[Change, ...]:
+    """Return the writing of the journal, then the changes, with the folders that their files need."""
     if not changes:
         return ()
+    changes = tuple(_with_folders(changes, host))
     before = host.read_text(journal.PATH)
-    after = journal.decode(before).record(changes).encode()
-    reason = Reason("journal", "what restore goes by")
-    return WriteFile(journal.PATH, before, after, reason, journal.MODE), *changes
+    reason = Reason(JOURNAL, "what restore goes by")
+    kept: tuple[Change, ...] = ()
+    try:
+        known = journal.decode(before)
+    except journal.UnreadableJournalError:
+        known, kept = journal.Journal(), _kept_aside(before or "", host)
+    text = known.record(changes).encode()
+    journal.decode(text)  # what restore could not read is not written
+    return *kept, WriteFile(journal.PATH, before, text, reason, journal.MODE), *changes
+
+
+def _kept_aside(text: str, host: Host) -> tuple[Change, ...]:
+    path = journal.aside(text)
+    if host.read_text(path) == text:
+        return ()
+    return (WriteFile(path, host.read_text(path), text, Reason(JOURNAL, "nothing of it is lost"), journal.MODE),)
+
+
+def _with_folders(changes: Sequence[Change], host: Host) -> Iterator[Change]:
+    made: set[str] = set()
+    for change in changes:
+        if isinstance(change, WriteFile) and change.before is None:
+            for folder in _missing_folders(posixpath.dirname(change.path), host):
+                if folder not in made:
+                    made.add(folder)
+                    yield MakeFolder(folder, change.reason)
+        yield change
+
+
+def _missing_folders(folder: str, host: Host) -> list[str]:
+    if folder in ("/", "") or host.is_folder(folder):
+        return []
+    return [*_missing_folders(posixpath.dirname(folder), host), folder]
+
+
+def _forgotten(targets: Collection[str], host: Host) -> tuple[Change, ...]:
+    """Return the writing of the journal without these places; an empty journal is no journal."""
+    before = host.read_text(journal.PATH)
+    known = journal.decode(before)
+    left = known.without(targets)
+    reason = Reason(JOURNAL, "what was restored is no longer ours")
+    if before is None or left == known:
+        return ()
+    if left.entries:
+        return (WriteFile(journal.PATH, before, left.encode(), reason, journal.MODE),)
+    return RemoveFile(journal.PATH, before, reason, journal.MODE), RemoveFolder(journal.FOLDER, reason)
 
 
 def _put_back(done: Sequence[Change], host: Host) -> list[str]:
-    """Undo in reverse order; return what could not be undone. Then the journal, done first, is kept for it."""
+    """Undo in reverse order, what follows others after all of them; return what could not be undone.
+
+    The journal is kept where something could not.
+    """
     left: list[str] = []
-    for step in reversed(done):
-        if left and step is done[0]:
-            break
-        try:
-            _undo(step, host)
-        except (OSError, NodewardError) as error:
-            left.append(f"{step.target} ({error})")
+    backwards = list(reversed(done))
+    for step in [step for step in backwards if not step.follows]:
+        if not (left and step.reason.trap == JOURNAL):
+            left += _undone(step, host)
+    for step in [step for step in done if step.follows]:
+        left += _done_again(step, host)
     return left
 
 
-def _undo(step: Change, host: Host) -> None:
+def _undone(step: Change, host: Host) -> list[str]:
     """Make it as it was before. What never happened is left alone: undoing might be refused for the same reason."""
     inverse = step.inverse()
-    with contextlib.suppress(NodewardError):
+    with contextlib.suppress(OSError, NodewardError):
         inverse.verify(host)
-        return
-    inverse.act(host)
-    inverse.verify(host)
+        return []
+    try:
+        inverse.act(host)
+        inverse.verify(host)
+    except (OSError, NodewardError) as error:
+        return [f"{step.target} ({error})"]
+    return []
+
+
+def _done_again(step: Change, host: Host) -> list[str]:
+    """Make what was put back take effect, as it was to be with what was changed."""
+    inverse = step.inverse()
+    try:
+        inverse.act(host)
+        inverse.verify(host)
+    except (OSError, NodewardError) as error:
+        return [f"{step.target} ({error})"]
+    return []
 
 
 def _failed(error: Exception, where: str, left: Sequence[str]) -> NodewardError:

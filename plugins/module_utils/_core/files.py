@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterable
 
 # The text of a file we did not write may hold any bytes; they survive a round trip this way.
 ENCODING = "utf-8"
@@ -37,7 +39,9 @@ def write_atomically(path: str, text: str, mode: int) -> None:
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    _make_folder(folder)
+    if _is_special(target):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    make_folder(folder)
     staged = staging_path(target)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
@@ -56,10 +60,46 @@ def write_atomically(path: str, text: str, mode: int) -> None:
     _sync_folder(folder)
 
 
+def write_stream(path: str, pieces: Iterable[bytes], mode: int) -> None:
+    """Write what comes into ``path``, durably; where it breaks off nothing is left of it. Raises OSError."""
+    folder = os.path.dirname(path)
+    make_folder(folder)
+    staged = staging_path(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(staged)
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(staged, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+        raise
+    _sync_folder(folder)
+
+
+def nearest(path: str) -> str:
+    """Return the path, or the nearest folder above it that is there."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return path
+
+
 def remove_durably(path: str) -> None:
     """Remove ``path``; it is no error when it is gone already. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
+        _sync_folder(os.path.dirname(path))
+
+
+def remove_folder_durably(path: str) -> None:
+    """Remove an empty folder; it is no error when it is gone already. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(path)
         _sync_folder(os.path.dirname(path))
 
 
@@ -76,12 +116,19 @@ def why_not_writable(path: str, size: int) -> str:
         return f"{folder} is not a folder"
     if os.path.isdir(path):
         return f"{path} is a folder"
+    if _is_special(path):
+        return f"{path} is no regular file (a link to /dev/null masks a file of this name)"
     # access() tells a read-only file system from a writable one, for root too.
     if not os.access(folder, os.W_OK):
         return f"{folder} is read-only"
     if os.path.exists(path) and not os.access(path, os.W_OK):
         return f"{path} is read-only or immutable (lsattr)"
     return _why_no_room(folder, size, new)
+
+
+def _is_special(path: str) -> bool:
+    """Tell whether a name leads to a device, a FIFO or a socket, which a file of ours must not replace."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _why_no_room(folder: str, size: int, new: int) -> str:
@@ -104,10 +151,13 @@ def _dress_like(staged: str, target: str, mode: int) -> None:
         os.setxattr(staged, attribute, os.getxattr(target, attribute))
 
 
-def _make_folder(folder: str) -> None:
-    """Make a folder and those above it, so that it is there after a power cut like the file in it."""
+def make_folder(folder: str) -> None:
+    """Make a folder and those above it, so that it is there after a power cut like the file in it.
+
+    No error when it is there. Raises OSError.
+    """
     if not os.path.isdir(folder):
-        _make_folder(os.path.dirname(folder))
+        make_folder(os.path.dirname(folder))
         os.mkdir(folder, mode=0o755)
         _sync_folder(os.path.dirname(folder))
 

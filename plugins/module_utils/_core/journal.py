@@ -3,25 +3,39 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 
 from .errors import NodewardError
+from .files import BYTES_SURVIVE, ENCODING
+from .formats import FORMATS
 from .verbs import Change
 
-PATH = "/var/lib/nodeward/journal.json"
+FOLDER = "/var/lib/nodeward"
+PATH = f"{FOLDER}/journal.json"
 MODE = 0o600
 FORMAT = 1
+
+# Kinds of places whose states are whole numbers, those that are files, and those that are keys in files.
+_NUMBERS = ("sysctl", "link", "peer")
+_FILES = ("file", "folder")
+_KEYS = tuple(FORMATS)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One place: its state before our first change and after our last one; None means absent."""
+    """One place: its state before our first change and after our last one; None means absent.
+
+    ``disrupts`` is the word of consent that going back needs. A follow-up (FOLLOW_UPS: a unit that was reloaded
+    or restarted) has no state: both are None.
+    """
 
     trap: str
     before: str | None
     after: str | None
+    disrupts: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,33 +49,98 @@ class Journal:
         entries: dict[str, Entry] = dict(self.entries)
         for change in changes:
             known = entries.get(change.target)
+            before, after = (None, None) if change.follows else (change.before, change.after)
+            word = change.reason.way_back or change.reason.disrupts
             if known is None:
-                entries[change.target] = Entry(change.reason.trap, change.before, change.after)
+                entries[change.target] = Entry(change.reason.trap, before, after, word)
             else:
-                entries[change.target] = replace(known, after=change.after)
+                entries[change.target] = replace(known, after=after, disrupts=known.disrupts or word)
         return Journal(tuple(entries.items()))
+
+    def without(self, targets: Collection[str]) -> Journal:
+        """Return the journal with nothing in it about these places."""
+        return Journal(tuple((target, entry) for target, entry in self.entries if target not in targets))
 
     def encode(self) -> str:
         body = {"format": FORMAT, "entries": {target: asdict(entry) for target, entry in self.entries}}
         return json.dumps(body, indent=1) + "\n"
 
 
+class UnreadableJournalError(NodewardError):
+    """A journal whose text makes no sense; one of a newer release is no such."""
+
+
 def decode(text: str | None) -> Journal:
-    """Read a journal; None (no file yet) is an empty one. Raises NodewardError on anything unknown."""
+    """Read a journal; None (no file yet) is an empty one.
+
+    Raises UnreadableJournalError on garbage, NodewardError on the format of another release.
+    """
     if text is None:
         return Journal()
     try:
         body = json.loads(text)
-        if body["format"] != FORMAT:
-            raise _unreadable(f"its format is {body['format']!r}, this release knows {FORMAT}")
-        return Journal(tuple((target, Entry(**entry)) for target, entry in body["entries"].items()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(f"it cannot be read ({error})") from error
+        _require_known(body["format"])
+        entries = tuple((target, Entry(**entry)) for target, entry in body["entries"].items())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(str(error)) from error
+    for target, entry in entries:
+        if not _is_sound(target, entry):
+            raise _unreadable(f"the entry {target!r} holds something else than it should")
+    return Journal(entries)
 
 
-def _unreadable(what: str) -> NodewardError:
-    return NodewardError(
-        what=f"the journal of earlier changes is not usable: {what}",
+def aside(text: str) -> str:
+    """Return the name under which an unreadable journal is kept: the same text always under the same."""
+    digest = hashlib.sha256(text.encode(ENCODING, BYTES_SURVIVE)).hexdigest()
+    return f"{FOLDER}/journal-unreadable-{digest[:12]}.json"
+
+
+def _require_known(number: object) -> None:
+    if type(number) is not int:  # True is an int, and equal to 1
+        raise TypeError(f"its format is {number!r}")
+    if number != FORMAT:
+        raise NodewardError(
+            what=f"the journal's format is {number}, this release knows {FORMAT}",
+            where=PATH,
+            remedy="Use the release that wrote it",
+        )
+
+
+def _is_sound(target: str, entry: Entry) -> bool:
+    """Tell whether verbs can be made of an entry; the kinds of a later release are not judged."""
+    states = (entry.before, entry.after)
+    if not all(isinstance(text, str) for text in (entry.trap, entry.disrupts)):
+        return False
+    if not all(state is None or _can_be_written(state) for state in states):
+        return False
+    kind, _space, place = target.partition(" ")
+    if not _can_be_written(place) or "\0" in place:
+        return False
+    if kind in _NUMBERS:
+        return all(state is not None and _is_number(state) for state in states)
+    if kind in _KEYS and "#" not in place:
+        return False
+    return kind not in (*_FILES, *_KEYS) or (place.startswith("/") and not place.endswith("/"))
+
+
+def _can_be_written(text: object) -> bool:
+    """Tell whether it is a text that a file can hold: half of a surrogate pair, which JSON can carry, is not."""
+    if not isinstance(text, str):
+        return False
+    try:
+        text.encode(ENCODING, BYTES_SURVIVE)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_number(state: str) -> bool:
+    return state.isdecimal() and len(state) < 20
+
+
+def _unreadable(what: str) -> UnreadableJournalError:
+    return UnreadableJournalError(
+        what=f"the journal of earlier changes cannot be read ({what})",
         where=PATH,
-        remedy="Use the release that wrote it, or move it away; restore then knows no earlier values",
+        remedy="Put back a good copy of it, or set by hand what its text still tells and move it away",
     )

@@ -10,6 +10,17 @@ from .verbs import Change
 
 SEVERITIES = ("info", "low", "medium", "high")
 
+# Words of consent: what a change may disrupt. Those that fleets allow by default stand in harden.yml.
+CONSENTS = {
+    "kubelet_restart": "restart the kubelet",
+    "uplink_change": "change the MTU of an uplink, or raise that of a tunnel",
+    "pod_veth_change": "lower the MTU of running pods' links",
+    "etcd_restart": "restart members of etcd, one at a time, with quorum to spare",
+    "etcd_outage": "restart etcd where it has a single member",
+    "calico_rollout": "roll calico-node out anew",
+    "calico_pod_restart": "restart calico-node on a node whose token is refused",
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -63,17 +74,22 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """Changes in the order in which they are made, findings, and reasons not to start at all."""
+    """Changes in the order in which they are made, findings, and reasons not to start at all.
+
+    ``missing`` names Python packages that the node has not, without which a trap could not do its part.
+    """
 
     changes: tuple[Change, ...] = ()
     findings: tuple[Finding, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __add__(self, other: Plan) -> Plan:
         return Plan(
             changes=self.changes + other.changes,
             findings=self.findings + other.findings,
             refusals=self.refusals + other.refusals,
+            missing=self.missing + other.missing,
         )
 
     def split(self, allow: Collection[str]) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
@@ -92,15 +108,15 @@ class Plan:
 
 
 def _as_finding(change: Change) -> Finding:
-    trap = change.reason.trap
+    trap, word = change.reason.trap, change.reason.disrupts
     return Finding(
         id=f"{trap}.{change.target.replace(' ', ':')}",
         severity=change.reason.severity,
         where=change.target,
-        observed=_shown(change.before),
-        wanted=_shown(change.after),
+        observed="due" if change.follows else _shown(change.before),
+        wanted="done" if change.follows else _shown(change.after),
         why=change.reason.why,
-        remedy=f"ansible-playbook nodeward.calico.harden --tags {trap}",
+        remedy=f"ansible-playbook nodeward.calico.harden --tags {trap}" + (f" -e harden_allow={word}" if word else ""),
         mended=True,
     )
 

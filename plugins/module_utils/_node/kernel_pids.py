@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._core.host import Host
+
 PID_MAX = "kernel.pid_max"
 THREADS_MAX = "kernel.threads-max"
 PARAMETERS = (PID_MAX, THREADS_MAX)
@@ -57,3 +59,26 @@ def threads_that_fit(machine: Machine) -> int:
     Measured on Linux 6.18 (x86_64): 20,000 idle threads took 640,000 kB, half of it kernel stacks.
     """
     return machine.memory // 2 // (2 * machine.stack)
+
+
+def observe(host: Host) -> Machine:
+    """Read what the kernel's own bounds and defaults follow from."""
+    return Machine(
+        name=host.machine(),
+        possible_cpus=_count(host.read_text("/sys/devices/system/cpu/possible") or "0"),
+        memory=_memory(host.read_text("/proc/meminfo") or ""),
+        page_size=host.page_size(),
+    )
+
+
+def _count(ranges: str) -> int:
+    """Count '0-3,8' as 5."""
+    bounds = (part.split("-") for part in ranges.strip().split(","))
+    return sum(int(bound[-1]) - int(bound[0]) + 1 for bound in bounds)
+
+
+def _memory(meminfo: str) -> int:
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -2,7 +2,8 @@
 """Trap pid_limits: the node runs out of process ids while its per-user limits look generous (incident B).
 
 Every thread takes a process id. kernel.pid_max and kernel.threads-max are floors here: raised to at least
-the policy, never lowered unless ``exact``.
+the policy, never lowered unless ``exact``. What stands before them is raised as well: the processes that a
+login may have (``login_limits``) and the tasks of the units that carry pods (``unit_limits``).
 
 threads_max "auto" is max_pods x pids_per_pod + RESERVE, at most what memory can carry
 (``kernel_pids.threads_that_fit``), and never below the present value. KubeMarine computes kernel.pid_max
@@ -14,37 +15,49 @@ that is missing, and a finding says that it is missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._core import limits_d
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
-from .._core.verbs import SetSysctl
-from . import kernel_pids, kubelet, pid_use, processes, sysctl_floors
+from .._core.verbs import Change, SetSysctl
+from . import (
+    in_use,
+    kernel_pids,
+    kubelet,
+    kubelet_obstacles,
+    kubelet_plan,
+    login_limits,
+    pid_use,
+    pods,
+    processes,
+    sysctl_floors,
+    top,
+    unit_limits,
+)
 from .kernel_pids import PARAMETERS, PID_MAX, THREADS_MAX, Machine
 from .sysctl_floors import Floor
 
 TRAP = "pid_limits"
 AUTO = "auto"
+ALLOWS: tuple[str, ...] = (kubelet_plan.CONSENT,)
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "pid_max": {"type": "int", "default": 4194304},
     "threads_max": {"type": "str", "default": AUTO},
     "max_pods": {"type": "int"},
     "pids_per_pod": {"type": "int"},
+    "system_reserved_pids": {"type": "int", "default": 1024},
+    "kube_reserved_pids": {"type": "int", "default": 1024},
     "exact": {"type": "bool", "default": False},
+    "nproc": {"type": "bool", "default": True},
+    "tasks_max": {"type": "str", "default": unit_limits.INFINITY},
 }
 
 # Threads beside those of the pods: the kernel's own, system services, logins.
 RESERVE = 2048
-
-# What the kubelet guides of KubeMarine and kubespray set where they set a limit.
-PIDS_PER_POD_ASSUMED = 4096
-
-# Shares of a limit in use from which on they are worth a word.
-USE_MEDIUM = 0.5
-USE_HIGH = 0.8
 
 _WHY = "every thread takes a process id; when they run out, nothing new can start on the node (incident B)"
 
@@ -57,7 +70,17 @@ class Policy:
     threads_max: str
     max_pods: int | None = None
     pids_per_pod: int | None = None
+    system_reserved_pids: int = 1024
+    kube_reserved_pids: int = 1024
     exact: bool = False
+    nproc: bool = True
+    tasks_max: str = unit_limits.INFINITY
+
+    @property
+    def wishes(self) -> kubelet_plan.Wishes:
+        """Return what is wanted of the kubelet."""
+        floors = {key: getattr(self, option) for key, option in kubelet_obstacles.FLOOR_OPTIONS.items()}
+        return kubelet_plan.Wishes(self.pids_per_pod, floors)
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,10 @@ class Facts:
     kernel: sysctl_floors.Facts
     kubelet: kubelet.Kubelet
     use: pid_use.Use
+    busiest_pod: int = 0  # threads
+    logins: login_limits.Facts = field(default_factory=login_limits.Facts)
+    services: unit_limits.Facts = field(default_factory=unit_limits.Facts)
+    top: tuple[top.Holder, ...] = ()
 
 
 # --- observe ----------------------------------------------------------------------------------------
@@ -76,36 +103,30 @@ class Facts:
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
     names = processes.names(host)
+    mount = pid_use.mount(host)
+    running = pods.observe(host, mount)
     return Facts(
-        machine=Machine(
-            name=host.machine(),
-            possible_cpus=_count(host.read_text("/sys/devices/system/cpu/possible") or "0"),
-            memory=_memory(host.read_text("/proc/meminfo") or ""),
-            page_size=host.page_size(),
-        ),
+        machine=kernel_pids.observe(host),
         kernel=sysctl_floors.observe(host, PARAMETERS, TRAP),
         kubelet=kubelet.observe(host, names),
         use=pid_use.observe(host, names),
+        busiest_pod=max((pod.threads for pod in running), default=0),
+        logins=login_limits.observe(host, mount, TRAP),
+        services=unit_limits.observe(host, names, mount),
+        top=top.observe(host, mount, running),
     )
 
 
-def _count(ranges: str) -> int:
-    """Count '0-3,8' as 5."""
-    bounds = (part.split("-") for part in ranges.strip().split(","))
-    return sum(int(bound[-1]) - int(bound[0]) + 1 for bound in bounds)
+def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
+    """Shape the facts for results: ``limits`` as Use.limits sorts them, the first of them as ``binding``.
 
-
-def _memory(meminfo: str) -> int:
-    for line in meminfo.splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def shown(facts: Facts) -> dict[str, Any]:
-    """Shape the facts for results: ``limits`` as Use.limits sorts them, the first of them as ``binding``."""
+    With a ``policy`` the kubelet's part holds what is ``wanted`` of it, for a cluster's own configuration.
+    """
     limits = [{**asdict(limit), "share": round(limit.share, 4)} for limit in facts.use.limits(facts.kernel.values)]
-    return {**asdict(facts), "limits": limits, "binding": limits[0]}
+    told = kubelet.shown(facts.kubelet)
+    if policy is not None and facts.kubelet.running:
+        told["wanted"] = kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, policy.wishes)
+    return {**asdict(facts), "kubelet": told, "limits": limits, "binding": limits[0]}
 
 
 # --- plan -------------------------------------------------------------------------------------------
@@ -118,9 +139,51 @@ def plan(facts: Facts, policy: Policy) -> Plan:
         return Plan(refusals=refusals)
     floors = sysctl_floors.plan(facts.kernel, _floors(facts, policy), TRAP, _WHY)
     raised = {change.name: int(change.after) for change in floors.changes if isinstance(change, SetSysctl)}
-    return floors + Plan(
-        findings=(*_nearly_used_up(facts, raised), *_unlimited_pods(facts), *_short_of_memory(facts, policy))
+    floors += _around(facts, policy, {**facts.kernel.values, **raised}[PID_MAX])
+    if floors.refusals:
+        return Plan(refusals=floors.refusals)
+    limits = facts.use.limits(facts.kernel.values)
+    of_the_kubelet = kubelet_plan.plan(facts.kubelet, facts.busiest_pod, policy.wishes, TRAP)
+    return (
+        floors
+        + Plan(findings=(*in_use.findings(limits, facts.top, raised, TRAP, _WHY), *_short_of_memory(facts, policy)))
+        + of_the_kubelet
+        + Plan(findings=tuple(_old_capacity(facts, raised, bool(of_the_kubelet.changes))))
     )
+
+
+def _around(facts: Facts, policy: Policy, pid_max: int) -> Plan:
+    """Raise what stands before the kernel's limits, on a node that owns its kernel; ``pid_max`` is that to come."""
+    if not any(parameter.writable for parameter in facts.kernel.parameters.values()):
+        return Plan()
+    promised = policy.pid_max if policy.exact else max(policy.pid_max, pid_max)
+    logins = login_limits.plan(facts.logins, promised, TRAP) if policy.nproc else Plan()
+    return logins + unit_limits.plan(facts.services, policy.tasks_max, TRAP)
+
+
+def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
+    """Leave the order as it is: none of these limits depends on another."""
+    return Plan(tuple(changes))
+
+
+def guard(
+    facts: Facts, changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
+) -> Iterator[Refusal]:
+    """Refuse to go back below twice the threads that run."""
+    yield from kubelet_plan.guard(facts.kubelet, facts.busiest_pod, changes, TRAP)
+    now = facts.kernel.values
+    then = {**now, **{change.name: int(change.after) for change in changes if isinstance(change, SetSysctl)}}
+    yield from unit_limits.guard(facts.services, changes, min(now.values()), min(then.values()), TRAP)
+    if any(change.target == f"file {limits_d.drop_in(TRAP)}" for change in changes):
+        yield from login_limits.guard(facts.logins, TRAP)
+    for change in changes:
+        if isinstance(change, SetSysctl) and change.name in PARAMETERS and int(change.after) < 2 * facts.use.threads:
+            yield Refusal(
+                trap=TRAP,
+                what=f"going back to {change.after} would be below twice the {facts.use.threads} threads that run",
+                where=change.name,
+                remedy=f"Stop what holds the threads, or leave this trap as it is (--skip-tags {TRAP})",
+            )
 
 
 def threads_floor(facts: Facts, policy: Policy) -> int:
@@ -140,7 +203,9 @@ def _floors(facts: Facts, policy: Policy) -> list[Floor]:
             default=kernel_pids.default(facts.machine, name),
             exact=exact,
             least=2 * facts.use.threads,
-            severity="high" if facts.use.threads >= USE_MEDIUM * facts.kernel.parameters[name].value else "medium",
+            severity="high"
+            if facts.use.threads >= in_use.USE_MEDIUM * facts.kernel.parameters[name].value
+            else "medium",
         )
 
     return [
@@ -151,20 +216,25 @@ def _floors(facts: Facts, policy: Policy) -> list[Floor]:
 
 def _threads_for_pods(facts: Facts, policy: Policy) -> int:
     max_pods = facts.kubelet.max_pods if policy.max_pods is None else policy.max_pods
-    pids_per_pod = _pids_per_pod(facts, policy)
-    return max_pods * (PIDS_PER_POD_ASSUMED if pids_per_pod < 1 else pids_per_pod) + RESERVE
+    return max_pods * (_pids_per_pod(facts, policy) or kubelet_plan.LEAST_CAP) + RESERVE
 
 
-def _pids_per_pod(facts: Facts, policy: Policy) -> int:
-    return facts.kubelet.pod_pids_limit if policy.pids_per_pod is None else policy.pids_per_pod
+def _pids_per_pod(facts: Facts, policy: Policy) -> int | None:
+    """Return the cap as given, else as the kubelet has it or will have it; None for no cap."""
+    if policy.pids_per_pod is not None:
+        return policy.pids_per_pod if policy.pids_per_pod >= 1 else None
+    return kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, policy.wishes)[kubelet.POD_LIMIT]
 
 
 def _bad_options(policy: Policy) -> Iterator[Refusal]:
     pods, per_pod = policy.max_pods, policy.pids_per_pod
     checks = (
         ("threads_max", policy.threads_max, _is_number(policy.threads_max), 'a whole number or "auto"'),
+        ("tasks_max", policy.tasks_max, bool(unit_limits.number(policy.tasks_max)), '1 or more, or "infinity"'),
         ("max_pods", pods, pods is None or pods >= 1, "1 or more"),
         ("pids_per_pod", per_pod, per_pod in (None, kubelet.UNLIMITED) or per_pod >= 1, "1 or more, or -1"),
+        ("system_reserved_pids", policy.system_reserved_pids, policy.system_reserved_pids >= 0, "0 or more"),
+        ("kube_reserved_pids", policy.kube_reserved_pids, policy.kube_reserved_pids >= 0, "0 or more"),
     )
     for option, value, good, wanted in checks:
         if not good:
@@ -183,33 +253,26 @@ def _is_number(text: str) -> bool:
 # --- what a person should know ----------------------------------------------------------------------
 
 
-def _nearly_used_up(facts: Facts, raised: Mapping[str, int]) -> Iterator[Finding]:
-    """Find limits that are nearly hit; ``raised`` are the new values of those that this plan raises."""
-    for limit in facts.use.limits(facts.kernel.values):
-        if limit.share >= USE_MEDIUM:
+def _old_capacity(facts: Facts, raised: Mapping[str, int], restarts: bool) -> Iterator[Finding]:
+    """Find a kubelet that was started before the limits were raised.
+
+    It reads them once (kubelet pkg/kubelet/cm/container_manager_linux.go internalCapacity) and gives all pods
+    together what is left of them beside the reservations, as the limit of their cgroup.
+    """
+    now = min({**facts.kernel.values, **raised}.values())
+    kept = sum(reservation.pids or 0 for reservation in facts.kubelet.reserved.values())
+    for limit in facts.use.cgroups:
+        if facts.kubelet.running and limit.name in pid_use.POD_CGROUPS and limit.limit + kept < now:
             yield Finding(
-                id=f"{TRAP}.in_use",
-                severity="high" if limit.share >= USE_HIGH else "medium",
+                id=f"{TRAP}.kubelet_capacity",
+                severity="medium",
                 where=limit.name,
-                observed=f"{limit.used} of {limit.limit} threads ({limit.share:.0%})",
-                wanted=f"below {USE_MEDIUM:.0%}",
-                why=_WHY,
-                remedy="See what holds the threads (ps -eLo pid,comm | sort | uniq -c | sort -n) and stop it",
-                mended=limit.used < USE_MEDIUM * raised.get(limit.name, limit.limit),
+                observed=f"{limit.limit} for all pods together",
+                wanted=f"{now - kept}, what the node allows without what is reserved",
+                why="the kubelet reads the node's limits once, when it is started, and these were lower then",
+                remedy="Restart the kubelet when it suits; harden does where it changes its configuration",
+                mended=restarts,
             )
-
-
-def _unlimited_pods(facts: Facts) -> Iterator[Finding]:
-    if facts.kubelet.running and facts.kubelet.pod_pids_limit < 1:
-        yield Finding(
-            id=f"{TRAP}.unlimited_pods",
-            severity="medium",
-            where="kubelet podPidsLimit",
-            observed="no limit",
-            wanted=f"a limit, {PIDS_PER_POD_ASSUMED} for example",
-            why="one leaking container can take every process id of the node (incident B)",
-            remedy="Set podPidsLimit in the kubelet's configuration",
-        )
 
 
 def _short_of_memory(facts: Facts, policy: Policy) -> Iterator[Finding]:
@@ -220,7 +283,7 @@ def _short_of_memory(facts: Facts, policy: Policy) -> Iterator[Finding]:
             int(policy.threads_max),
             f"Set {TRAP}_threads_max to {fit} or less, or give the node more memory",
         )
-    elif _pids_per_pod(facts, policy) >= 1:
+    elif policy.pids_per_pod is not None or facts.kubelet.pod_pids_limit >= 1:
         wanted = _threads_for_pods(facts, policy)
         remedy = "Run fewer pods on the node (kubelet maxPods) or limit them lower (podPidsLimit)"
     else:

@@ -62,9 +62,14 @@ def observe(host: Host, names: Mapping[int, str]) -> Use:
     """
     load = (host.read_text("/proc/loadavg") or "").split()
     threads = int(load[3].partition("/")[2]) if len(load) > 3 else 0
-    mount = CGROUP_V1 if host.list_folder(CGROUP_V1) else CGROUP_V2
-    limits = (_limit(host, mount, path) for path in sorted(_cgroups(host, names, mount)))
+    mounted = mount(host)
+    limits = (_limit(host, mounted, path) for path in sorted(_cgroups(host, names, mounted)))
     return Use(threads=threads, cgroups=tuple(limit for limit in limits if limit is not None))
+
+
+def mount(host: Host) -> str:
+    """Return the folder of the cgroups that count processes."""
+    return CGROUP_V1 if host.list_folder(CGROUP_V1) else CGROUP_V2
 
 
 def _cgroups(host: Host, names: Mapping[int, str], mount: str) -> set[str]:
@@ -93,3 +98,21 @@ def _limit(host: Host, mount: str, path: str) -> Limit | None:
     maximum = (host.read_text(f"{mount}{path}/pids.max") or "max").strip()
     current = (host.read_text(f"{mount}{path}/pids.current") or "0").strip()
     return None if maximum == "max" else Limit(path, int(maximum), int(current))
+
+
+def slice_path(name: str) -> str:
+    """Return the path of a cgroup as the kubelet is told it: '/system', or 'a-b.slice' below a.slice.
+
+    systemd.slice(5): a dash in a slice's name is a level of the hierarchy.
+    """
+    folder, _slash, last = name.strip("/").rpartition("/")
+    if folder or not last.endswith(".slice"):
+        return f"/{name.strip('/')}"
+    parts = last[: -len(".slice")].split("-")
+    return "".join(f"/{'-'.join(parts[: count + 1])}.slice" for count in range(len(parts)))
+
+
+def used(host: Host, path: str) -> int | None:
+    """Return the threads in a cgroup and below it, None where they cannot be seen."""
+    text = host.read_text(f"{mount(host)}{path}/pids.current")
+    return None if text is None else int(text)

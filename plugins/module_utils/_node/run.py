@@ -3,24 +3,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Protocol
 
-from .._core.apply import apply, check
+from .._core import journal
+from .._core.apply import apply, check, check_restore
+from .._core.apply import restore as put_back
 from .._core.errors import NodewardError
 from .._core.files import BYTES_SURVIVE, ENCODING
 from .._core.host import Host, LocalHost
-from .._core.plan import Plan, Refusal
-from .._core.verbs import describe, diff
-from . import pid_limits
+from .._core.links import MissingPackageError
+from .._core.plan import CONSENTS, Finding, Plan, Refusal
+from .._core.verbs import Change, describe, diff
+from . import bird_watchdog, cni_token, etcd_timing, health, link_mtu, pid_limits
+from . import restore as way_back
+
+# Traps of the cluster, which have nothing to do on a node: a run for them alone is none that was mistyped.
+CLUSTER_TAGS = ("calico_mtu", "calico_probes")
+# What of a node such a trap has to know, by its tag.
+NEEDED = {"calico_mtu": "link_mtu"}
 
 # Words that Ansible puts into ansible_run_tags and ansible_skip_tags for more than one tag.
 ALL_TAGS = {"all", "tagged"}
 
+# The API server's static pod (kubeadm, kubespray) tells a node of the control plane.
+CONTROL_PLANE = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+
 # What the code that runs on nodes is written for.
 PYTHON = (3, 9)
+
+# What a node does where it is allowed; the other words are for modules that look at a whole cluster.
+ON_NODES = ("kubelet_restart", "uplink_change", "pod_veth_change")
 
 # How alike a tag is to the name of a trap before it is taken for a mistake; other tags are other people's.
 ALIKE = 0.8
@@ -30,16 +46,32 @@ class Trap(Protocol):
     """What the Python module of a node trap holds."""
 
     OPTIONS: dict[str, dict[str, Any]]
+    ALLOWS: tuple[str, ...]  # the words of consent that its changes may need
     Policy: Any  # a dataclass whose fields are the options
 
     def observe(self, host: Host, /) -> Any: ...
 
     def plan(self, facts: Any, policy: Any, /) -> Plan: ...
 
-    def shown(self, facts: Any, /) -> dict[str, Any]: ...
+    def shown(self, facts: Any, policy: Any = None, /) -> dict[str, Any]:
+        """Shape the facts for results; no ``policy`` where nothing is wanted, as in a restore."""
+
+    def guard(
+        self, facts: Any, changes: Sequence[Change], policy: Any = None, pending: Sequence[Change] = (), /
+    ) -> Iterable[Refusal]:
+        """Name the changes of a restore that would harm what runs now, while those of ``pending`` wait."""
+
+    def going_back(self, facts: Any, changes: Sequence[Change], policy: Any, /) -> Plan:
+        """Plan these changes of a restore in the order in which none harms, without what is no longer ours to set."""
 
 
-TRAPS: dict[str, Trap] = {pid_limits.TRAP: pid_limits}
+TRAPS: dict[str, Trap] = {
+    pid_limits.TRAP: pid_limits,
+    link_mtu.TRAP: link_mtu,
+    bird_watchdog.TRAP: bird_watchdog,
+    cni_token.TRAP: cni_token,
+    etcd_timing.TRAP: etcd_timing,
+}
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -49,6 +81,14 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         **traps,
         "tags": {"type": "list", "elements": "str", "default": ["all"]},
         "skip_tags": {"type": "list", "elements": "str", "default": []},
+    }
+
+
+def acting_spec() -> dict[str, dict[str, Any]]:
+    """Return the options that only node has."""
+    return {
+        "state": {"type": "str", "choices": ["hardened", "restored"], "default": "hardened"},
+        "allow": {"type": "list", "elements": "str", "choices": list(CONSENTS), "default": []},
     }
 
 
@@ -64,26 +104,70 @@ def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
             "findings": [finding.describe() for finding in plan.audit()],
             "changes": [describe(change) for change in plan.changes],
             "facts": facts,
+            "missing": list(plan.missing),
         }
     )
 
 
 def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict[str, Any]:
-    """Observe, plan, and apply what disrupts nothing; the rest is returned as pending.
+    """Observe, plan, and apply what disrupts nothing or is allowed; the rest is returned as pending.
 
     Raises NodewardError with nothing changed when a trap refuses the node or a change fails.
     """
     _require_usable(host)
     with _reading(), nullcontext() if check_mode else host.lock():
         plan, facts = _plan(params, host)
-        if plan.refusals:
-            raise NodewardError(
-                what="; ".join(f"{refusal.what} ({refusal.where})" for refusal in plan.refusals),
-                where=", ".join(sorted({refusal.trap for refusal in plan.refusals})),
-                remedy=". ".join(dict.fromkeys(refusal.remedy for refusal in plan.refusals)),
-            )
-        now, pending = plan.split(allow=())
-        check(now, host) if check_mode else apply(now, host)
+        _raise(plan.refusals)
+        now, pending = plan.split(_allowed(params))
+        settled = health.gate(now, host)
+        check(now, host) if check_mode else apply(now, host, settled)
+    return _result(plan, now, pending, facts, host)
+
+
+def restore(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict[str, Any]:
+    """Bring back what was before the first run, as far as that disrupts nothing or is allowed.
+
+    Raises NodewardError with nothing changed when the journal cannot be read, a trap refuses or a change fails.
+    """
+    _require_usable(host)
+    with _reading(), nullcontext() if check_mode else host.lock():
+        names = _names(params)
+        try:
+            known = way_back.observe(journal.decode(host.read_text(journal.PATH)), host, names)
+        except MissingPackageError as error:
+            return _result(link_mtu.without((error.package,)), (), (), {}, host)
+        plan, facts = way_back.plan(known, names), {}
+        seen = {name: (TRAPS[name].observe(host), TRAPS[name].Policy(**params[name])) for name in names}
+        for name, (observed, policy) in seen.items():
+            plan = Plan(findings=plan.findings) + TRAPS[name].going_back(observed, plan.changes, policy)
+        now, pending = plan.split(_allowed(params))
+        for name, (observed, policy) in seen.items():
+            facts[name] = TRAPS[name].shown(observed, policy)
+            refusals = tuple(TRAPS[name].guard(observed, now, policy, pending))
+            waiting = [change.reason.disrupts for change in pending if change.reason.trap == name]
+            if refusals and waiting:  # only together with what waits is it no harm
+                pending += tuple(_waiting_too(change, waiting[0]) for change in now if change.reason.trap == name)
+                now = tuple(change for change in now if change.reason.trap != name)
+            else:
+                plan += Plan(refusals=refusals)
+        _raise(plan.refusals)
+        forget = way_back.forgotten(known, plan, now)
+        settled = health.gate(now, host, is_way_back=True)
+        check_restore(now, host) if check_mode else put_back(now, forget, host, settled)
+    return _result(plan, now, pending, facts, host)
+
+
+def _allowed(params: Mapping[str, Any]) -> list[str]:
+    return [word for word in params["allow"] if word in ON_NODES]
+
+
+def _waiting_too(change: Change, word: str) -> Change:
+    return replace(change, reason=replace(change.reason, disrupts=word))
+
+
+def _result(
+    plan: Plan, now: Sequence[Change], pending: Sequence[Change], facts: Mapping[str, Any], host: Host
+) -> dict[str, Any]:
     return _displayable(
         {
             "changed": bool(now),
@@ -92,8 +176,19 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict
             "findings": [finding.describe() for finding in plan.findings if not finding.mended],
             "facts": facts,
             "diff": [diff(change) for change in now],
+            "missing": list(plan.missing),
+            "control_plane": host.read_text(CONTROL_PLANE) is not None,
         }
     )
+
+
+def _raise(refusals: Sequence[Refusal]) -> None:
+    if refusals:
+        raise NodewardError(
+            what="; ".join(f"{refusal.what} ({refusal.where})" for refusal in refusals),
+            where=", ".join(sorted({refusal.trap for refusal in refusals})),
+            remedy=". ".join(dict.fromkeys(refusal.remedy for refusal in refusals)),
+        )
 
 
 def selected(given: Collection[str], tags: Collection[str], skip_tags: Collection[str]) -> list[str]:
@@ -142,16 +237,42 @@ def _obstacles(plan: Plan, host: LocalHost) -> Plan:
     return Plan()
 
 
-def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
-    given = [name for name in TRAPS if params[name] is not None]
+def _names(params: Mapping[str, Any]) -> list[str]:
+    given = [name for name in TRAPS if params.get(name) is not None]
     names = selected(given, params["tags"], params["skip_tags"])
     _require_tags_that_say_something(names, given, params["tags"], params["skip_tags"])
-    plan, facts = Plan(), {}
-    for name in names:
+    return names
+
+
+def _unreadable_journal(host: Host) -> Iterator[Finding]:
+    text = host.read_text(journal.PATH)
+    try:
+        journal.decode(text)
+    except NodewardError as error:
+        if not isinstance(error, journal.UnreadableJournalError):
+            return  # of another release: whoever has something to write will be refused
+        yield Finding(
+            id="journal.unreadable",
+            severity="high",
+            where=journal.PATH,
+            observed=error.what,
+            wanted="a journal that restore can go by",
+            why=f"the next change keeps this text aside, as {journal.aside(text or '')}, and begins a new journal",
+            remedy=error.remedy,
+        )
+
+
+def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
+    plan, facts = Plan(findings=tuple(_unreadable_journal(host))), {}
+    for name in _names(params):
         trap = TRAPS[name]
         observed = trap.observe(host)
-        plan += trap.plan(observed, trap.Policy(**params[name]))
-        facts[name] = trap.shown(observed)
+        policy = trap.Policy(**params[name])
+        plan += trap.plan(observed, policy)
+        facts[name] = trap.shown(observed, policy)
+    for tag, name in NEEDED.items():
+        if tag in params["tags"] and name not in facts and params[name] is not None:
+            facts[name] = TRAPS[name].shown(TRAPS[name].observe(host), TRAPS[name].Policy(**params[name]))
     return plan, facts
 
 
@@ -159,10 +280,11 @@ def _require_tags_that_say_something(
     names: Sequence[str], given: Sequence[str], tags: Sequence[str], skip_tags: Sequence[str]
 ) -> None:
     """Refuse tags that leave nothing, or are nearly a trap's name: neither may pass for a run as it was meant."""
+    known = (*TRAPS, *CLUSTER_TAGS)
     mistyped = [
-        word for word in (*tags, *skip_tags) if word not in TRAPS and get_close_matches(word, TRAPS, cutoff=ALIKE)
+        word for word in (*tags, *skip_tags) if word not in known and get_close_matches(word, known, cutoff=ALIKE)
     ]
-    if mistyped or not names:
+    if mistyped or (not names and not set(tags) & set(CLUSTER_TAGS)):
         without = f", without {', '.join(skip_tags)}" if skip_tags else ""
         raise NodewardError(
             what=f"no trap is called {', '.join(mistyped)}" if mistyped else "no trap is left to run",

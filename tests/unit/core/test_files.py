@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -231,3 +232,18 @@ def test_real_obstacles(tmp_path, mount, why, outcome, kept):
     assert bool(said) == bool(why)
     assert happened == outcome
     assert left == f"['file'] {'x' * 10 if kept == 'x' else kept}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="device nodes need root")
+def test_a_name_that_leads_to_a_device_is_refused_and_the_device_stays(tmp_path):
+    """A link to /dev/null is systemd's way to mask a file; the device must not become our text."""
+    device = tmp_path / "null"
+    os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    masked = tmp_path / "ours.conf"
+    masked.symlink_to(device)
+    for path in (masked, device):
+        assert "is no regular file" in why_not_writable(str(path), 10)
+        with pytest.raises(OSError, match="no regular file"):
+            write_atomically(str(path), "text", 0o644)
+    assert stat.S_ISCHR(device.stat().st_mode)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["null", "ours.conf"]

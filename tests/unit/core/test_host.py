@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import host as host_module
+from ansible_collections.nodeward.calico.plugins.module_utils._core import io_priority
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LOCK, Host, LocalHost
 
@@ -47,6 +49,9 @@ def test_reading(tmp_path, host):
     assert host.link_target("/etc/dangling") == "nowhere"
     assert host.link_target("/etc/file") is None
     assert host.link_target("/none") is None
+    os.utime(tmp_path / "etc/file", (1, 1.5))
+    assert host.modified("/etc/link") == 1.5
+    assert host.modified("/etc/dangling") is None
     assert host.is_writable("/etc/file")
     assert not host.is_writable("/etc/none")
 
@@ -92,8 +97,16 @@ def test_writing(tmp_path, host):
 def test_the_machine_is_this_one():
     host = LocalHost()
     assert host.machine() == os.uname().machine
+    assert os.path.samefile(host.interpreter(), sys.executable)
     assert host.page_size() == os.sysconf("SC_PAGE_SIZE")
     assert host.is_root() == (os.geteuid() == 0)
+
+
+def test_time_passes():
+    host = LocalHost()
+    before = host.clock()
+    host.sleep(0.01)
+    assert host.clock() >= before + 0.01
 
 
 def test_a_process_that_ended_is_nothing():
@@ -161,3 +174,106 @@ def test_the_lock_is_given_back_on_an_error(host):
 
 def test_an_apply_is_waited_for_a_minute():
     assert host_module.LOCK_PATIENCE == 60
+
+
+def test_a_command_gives_what_it_printed():
+    def run_command(command: list[str]) -> tuple[int, str, str]:
+        return 0, " ".join(command), ""
+
+    assert LocalHost(run_command=run_command).run(["systemctl", "show"]) == "timeout --kill-after=5 150 systemctl show"
+
+
+FAILURES = [
+    ("what it says", (1, "", "Unit x.service\n not found.\n"), "ended with 1: Unit x.service not found."),
+    ("what it printed", (124, "so far", ""), "ended with 124: so far"),
+    ("nothing", (1, "", ""), "it said nothing"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "told"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES])
+def test_a_command_that_fails_tells_why(outcome, told):
+    with pytest.raises(NodewardError) as failed:
+        LocalHost(run_command=lambda _command: outcome).run(["systemctl", "show", "x.service"])
+    assert told in failed.value.what
+    assert failed.value.where == "systemctl show x.service"
+
+
+def test_where_no_command_may_run_none_does():
+    with pytest.raises(NodewardError, match="no command may be run here"):
+        LocalHost().run(["systemctl", "show"])
+
+
+def test_a_folder_is_made_with_those_above_and_removed_when_empty(tmp_path):
+    host = LocalHost(str(tmp_path))
+    host.make_folder("/a/b")
+    host.make_folder("/a/b")
+    assert host.is_folder("/a/b")
+    with pytest.raises(OSError, match="not empty"):
+        host.remove_folder("/a")
+    host.remove_folder("/a/b")
+    host.remove_folder("/a/b")
+    assert not host.is_folder("/a/b")
+
+
+def test_a_command_that_cannot_be_started_is_told():
+    """On a node without free process ids (incident B) no program starts."""
+
+    def no_process(_command: list[str]) -> tuple[int, str, str]:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with pytest.raises(NodewardError, match="cannot be started: Resource temporarily unavailable"):
+        LocalHost(run_command=no_process).run(["systemctl", "show"])
+
+
+def test_a_stream_is_written_whole_or_not_at_all(tmp_path, host):
+    host.write_stream("/var/new/file", iter([b"one", b"two"]), 0o600)
+    path = tmp_path / "var/new/file"
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"onetwo", 0o600)
+
+    def breaks_off() -> Iterator[bytes]:
+        yield b"one"
+        raise OSError(errno.ECONNRESET, "gone")
+
+    (tmp_path / "var/new/.other.nodeward").write_text("of a killed run")
+    with pytest.raises(OSError, match="gone"):
+        host.write_stream("/var/new/other", breaks_off(), 0o600)
+    assert [each.name for each in (tmp_path / "var/new").iterdir()] == ["file"]
+
+
+def test_space_and_disk_of_a_folder_that_is_not_there_yet(tmp_path, host):
+    assert host.free_space("/not/yet") == host.free_space("/") > 0
+    assert host.disk("/not/yet") == tmp_path.stat().st_dev
+
+
+def test_the_io_priority_of_a_thread(host):
+    own = os.getpid()
+    before = host.io_priority(own)
+    host.set_io_priority(own, io_priority.HIGHEST)
+    assert host.io_priority(own) == io_priority.HIGHEST
+    host.set_io_priority(own, before or io_priority.NONE)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert host.io_priority(gone.pid) is None
+    host.set_io_priority(gone.pid, io_priority.HIGHEST)
+    with pytest.raises(OSError, match="Invalid"):
+        host.set_io_priority(own, 7 << 13)
+    assert abs(host.wall_clock() - time.time()) < 5
+
+
+def test_every_thread_of_etcd_is_reached_by_what_the_timer_runs(tmp_path):
+    """A process of that name with several threads, as `ionice -p` would not reach them."""
+    program = tmp_path / "nodeward-test"
+    program.write_text(f"#!{sys.executable}\nimport threading, time\n"
+                       "for _ in range(3): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+                       "print(flush=True); time.sleep(60)\n")  # fmt: skip
+    program.chmod(0o755)
+    with subprocess.Popen([str(program)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        threads = [int(name) for name in os.listdir(f"/proc/{process.pid}/task")]
+        machine = os.uname().machine
+        before = {io_priority.get(thread, machine) for thread in threads}
+        io_priority.main("nodeward-test")
+        after = {io_priority.get(thread, machine) for thread in threads}
+        process.kill()
+    assert (len(threads), before, after) == (4, {io_priority.NONE}, {io_priority.HIGHEST})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal
@@ -20,9 +21,22 @@ from hypothesis import strategies as st
 
 REASON = Reason("pid_limits", "because")
 
-any_text = st.text(st.characters(codec=None, exclude_categories=()))  # with the surrogates of undecodable bytes
-entries = st.builds(Entry, trap=any_text, before=st.none() | any_text, after=st.none() | any_text)
-journals = st.dictionaries(any_text, entries).map(lambda found: Journal(tuple(found.items())))
+# with the surrogates that stand for bytes which are no UTF-8
+any_text = st.text(st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF))
+states = st.none() | any_text
+numbers = st.integers(min_value=0, max_value=2**32).map(str)
+
+
+def entries(of: st.SearchStrategy[str | None]) -> st.SearchStrategy[Entry]:
+    return st.builds(Entry, trap=any_text, before=of, after=of, disrupts=any_text)
+
+
+names = any_text.filter(lambda name: "\0" not in name and not name.endswith("/"))
+places = st.one_of(
+    st.tuples(st.sampled_from(["file /x", "folder /x", "yaml /x#", "interfaces /#", "later "]), names, entries(states)),
+    st.tuples(st.sampled_from(["sysctl ", "link ", "peer "]), names, entries(numbers)),
+)
+journals = st.lists(places).map(lambda found: Journal(tuple({kind + n: entry for kind, n, entry in found}.items())))
 
 
 def sysctl(before: str, after: str) -> Change:
@@ -56,6 +70,11 @@ RECORDS: list[tuple[str, list[Change], dict[str, Entry]]] = [
         [WriteFile("/f", None, "a", REASON), WriteFile("/f", "x", "b", REASON)],
         {"file /f": Entry("pid_limits", None, "b")},
     ),
+    (
+        "the consent that it needed",
+        [SetSysctl("kernel.pid_max", "1", "2", replace(REASON, disrupts="kubelet_restart"))],
+        {"sysctl kernel.pid_max": Entry("pid_limits", "1", "2", "kubelet_restart")},
+    ),
 ]
 
 
@@ -75,6 +94,10 @@ def test_entries_stay_in_the_order_of_their_first_change():
     assert [target for target, _entry in kept.entries] == ["file /b", "file /a"]
 
 
+def _one_file(place: str, after: str = "x") -> str:
+    return json.dumps({"format": 1, "entries": {place: {"trap": "t", "before": None, "after": after}}})
+
+
 UNUSABLE = [
     ("empty", ""),
     ("cut off", '{"format": 1, "entries": {'),
@@ -82,7 +105,14 @@ UNUSABLE = [
     ("a number", "5"),
     ("without format", '{"entries": {}}'),
     ("without entries", '{"format": 1}'),
-    ("a later format", '{"format": 2, "entries": {}}'),
+    ("a format that is no number", '{"format": "x", "entries": 0}'),
+    ("a state that is no number", '{"format": 1, "entries": {"sysctl k": {"trap": "t", "before": "x", "after": "1"}}}'),
+    (
+        "a parameter without a state",
+        '{"format": 1, "entries": {"sysctl k": {"trap": "t", "before": null, "after": "1"}}}',
+    ),
+    ("false for a state", '{"format": 1, "entries": {"file /f": {"trap": "t", "before": false, "after": "x"}}}'),
+    ("a state that is no text", '{"format": 1, "entries": {"file /f": {"trap": "t", "before": 1, "after": "x"}}}'),
     ("entries as a list", '{"format": 1, "entries": []}'),
     ("an entry that is no object", '{"format": 1, "entries": {"file /f": "x"}}'),
     ("an entry with a field too few", '{"format": 1, "entries": {"file /f": {"trap": "t", "before": null}}}'),
@@ -91,18 +121,48 @@ UNUSABLE = [
         json.dumps({"format": 1, "entries": {"f": {"trap": "t", "before": None, "after": None, "mode": 1}}}),
     ),
     ("bytes that are no text", "\udcff\udcfe"),
+    *((f"the format {form}", f'{{"format": {form}, "entries": {{}}}}') for form in ("null", "true", "1.0", '"1"')),
+    ("deeper than anything of ours", "[" * 100_000),
+    *(
+        (f"the place {place!r}", _one_file(place))
+        for place in ("file etc/x", "file ", "yaml x#y", "file /a\0b", "yaml /a", "file /x/", "link x")
+    ),
+    (
+        "half of a character for a name",
+        '{"format": 1, "entries": {"file /\\ud800": {"trap": "", "before": null, "after": ""}}}',
+    ),
+    (
+        "half of a character for a state",
+        '{"format": 1, "entries": {"file /f": {"trap": "", "before": "\\ud800", "after": ""}}}',
+    ),
+    ("a number of 5,000 digits", _one_file("link l", "9" * 5000)),
 ]
 
 
 @pytest.mark.parametrize("text", [case[1] for case in UNUSABLE], ids=[case[0] for case in UNUSABLE])
 def test_an_unusable_journal_is_refused_with_a_remedy(text):
-    with pytest.raises(NodewardError) as refused:
+    with pytest.raises(journal.UnreadableJournalError) as refused:
         journal.decode(text)
     assert refused.value.where == journal.PATH
     assert "move it away" in refused.value.remedy
-    assert "restore then knows no earlier values" in str(refused.value)
 
 
-def test_a_later_format_is_named():
-    with pytest.raises(NodewardError, match="its format is 2, this release knows 1"):
+def test_a_later_format_is_named_and_is_not_unreadable():
+    with pytest.raises(NodewardError, match="format is 2, this release knows 1") as refused:
         journal.decode('{"format": 2, "entries": {}}')
+    assert not isinstance(refused.value, journal.UnreadableJournalError)
+
+
+def test_a_journal_from_before_consents_is_read():
+    text = '{"format": 1, "entries": {"file /f": {"trap": "t", "before": null, "after": "x"}}}'
+    assert journal.decode(text).entries == (("file /f", Entry("t", None, "x")),)
+
+
+def test_what_is_forgotten():
+    kept = Journal((("file /a", Entry("t", None, "1")), ("file /b", Entry("t", None, "1"))))
+    assert [target for target, _entry in kept.without(["file /a", "file /z"]).entries] == ["file /b"]
+
+
+def test_the_same_text_is_kept_aside_under_the_same_name():
+    assert journal.aside("{") == journal.aside("{") != journal.aside("{}")
+    assert journal.aside("\udcff").startswith(f"{journal.FOLDER}/journal-unreadable-")

@@ -8,8 +8,10 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import
     Change,
     Reason,
     RemoveFile,
+    SetKey,
     SetSysctl,
     WriteFile,
+    change_at,
     describe,
     diff,
     sysctl_path,
@@ -31,10 +33,15 @@ numbers = st.integers(min_value=1, max_value=4194304).map(str)
 @st.composite
 def changes_and_hosts(draw: st.DrawFn) -> tuple[Change, FakeHost]:
     """Any change, and a host that is as the change expects it."""
-    verb = draw(st.sampled_from([SetSysctl, WriteFile, RemoveFile]))
+    verb = draw(st.sampled_from([SetSysctl, SetKey, WriteFile, RemoveFile]))
     if verb is SetSysctl:
         before = draw(numbers)
         return SetSysctl(PID_MAX, before, draw(numbers), REASON), FakeHost({**OTHER, PID_MAX_FILE: before + "\n"})
+    if verb is SetKey:
+        states = st.none() | numbers
+        present = draw(states)
+        host = FakeHost({**OTHER, "/f": f"a: 1\nb: {present}\n" if present else "a: 1\n"})
+        return SetKey("yaml", "/f", "b", present, draw(states), REASON), host
     present = draw(texts)
     if verb is RemoveFile:
         return RemoveFile("/f", present, REASON), FakeHost({**OTHER, "/f": present})
@@ -79,6 +86,9 @@ SET = SetSysctl(PID_MAX, "32768", "4194304", REASON)
 WRITE = WriteFile("/etc/f", None, "new\n", REASON)
 REWRITE = WriteFile("/etc/f", "old\n", "new\n", REASON)
 REMOVE = RemoveFile("/etc/f", "old\n", REASON)
+LIMIT = SetKey("yaml", "/etc/f", "podPidsLimit", None, "4096", REASON)
+RELIMIT = SetKey("yaml", "/etc/f", "podPidsLimit", "-1", "4096", REASON)
+UNLIMIT = SetKey("yaml", "/etc/f", "podPidsLimit", "4096", None, REASON)
 
 # printf theirs | sha256sum
 THEIRS = "sha256 4c55a8552a2c"
@@ -92,6 +102,11 @@ CHECKS: list[tuple[str, Change, FakeHost, str]] = [
     ("a file that changed by a newline", REWRITE, FakeHost({"/etc/f": "old"}), "expected sha256 "),
     ("a file that is gone", REWRITE, FakeHost(), "found nothing"),
     ("a file to remove that changed", REMOVE, FakeHost({"/etc/f": "theirs"}), f"found {THEIRS}"),
+    ("a key that appeared", LIMIT, FakeHost({"/etc/f": "podPidsLimit: 5\n"}), "expected nothing, found '5'"),
+    ("a key that changed", RELIMIT, FakeHost({"/etc/f": "podPidsLimit: 5\n"}), "expected '-1', found '5'"),
+    ("a key's file that is gone", LIMIT, FakeHost(), "podPidsLimit cannot be set: there is no such file"),
+    ("a key's file that is strange", LIMIT, FakeHost({"/etc/f": "a: 1\n\t\n"}), "line 2: it holds a tab"),
+    ("a key's file in a read-only folder", LIMIT, FakeHost({"/etc/f": "a: 1\n"}, read_only=("/etc",)), "read-only"),
     ("a read-only folder", WRITE, FakeHost(read_only=("/etc",)), "cannot be written: /etc is read-only"),
     ("a full disk", WRITE, FakeHost(disk_full=True), "cannot be written: no room for"),
     ("a removal in a read-only folder", REMOVE, FakeHost({"/etc/f": "old\n"}, read_only=("/etc",)), "read-only"),
@@ -111,6 +126,7 @@ def test_a_check_refuses(change, host, what):
 VERIFICATIONS: list[tuple[str, Change, FakeHost]] = [
     ("a clamped value", SET, FakeHost({PID_MAX_FILE: "32768\n"}, kernel={PID_MAX_FILE: clamps("192731")})),
     ("a file that somebody rewrote", WRITE, FakeHost({"/etc/f": "theirs"})),
+    ("a key that somebody reset", RELIMIT, FakeHost({"/etc/f": "podPidsLimit: -1\n"})),
     ("a file that came back", REMOVE, FakeHost({"/etc/f": "old\n"})),
 ]
 
@@ -123,6 +139,31 @@ def test_what_did_not_take_is_seen(change, host):
         change.verify(host)
 
 
+def test_one_key_of_a_file_is_set_and_the_rest_is_what_others_make_of_it():
+    host = FakeHost({"/real": "# theirs\na: 1\n"}, links={"/etc/f": "/real"})
+    LIMIT.act(host)
+    assert host.files == {"/real": "# theirs\na: 1\npodPidsLimit: 4096\n"}
+    host.files["/real"] = "podPidsLimit: 4096\nb: 2\n"
+    LIMIT.verify(host)
+    LIMIT.inverse().check(host)
+    LIMIT.inverse().act(host)
+    assert host.files == {"/real": "b: 2\n"}
+    assert host.links == {"/etc/f": "/real"}
+
+
+def test_a_key_that_is_as_it_should_be_is_not_written_again():
+    host = FakeHost({"/etc/f": "podPidsLimit: 4096\n"})
+    RELIMIT.act(host)
+    UNLIMIT.act(FakeHost())
+    assert host.calls == []
+
+
+@given(changes_and_hosts())
+def test_a_change_is_known_by_its_target(case):
+    change, _host = case
+    assert change_at(change.target, change.before, change.after, REASON) == change
+
+
 def test_a_parameter_is_a_file_of_the_kernel():
     assert sysctl_path("net.ipv4.ip_forward") == "/proc/sys/net/ipv4/ip_forward"
     assert sysctl_path("kernel.threads-max") == "/proc/sys/kernel/threads-max"
@@ -130,6 +171,8 @@ def test_a_parameter_is_a_file_of_the_kernel():
 
 DIFFS: list[tuple[str, Change, str, str, str]] = [
     ("sysctl", SET, "sysctl kernel.pid_max", "32768\n", "4194304\n"),
+    ("a key", RELIMIT, "yaml /etc/f#podPidsLimit", "-1\n", "4096\n"),
+    ("a new key", LIMIT, "yaml /etc/f#podPidsLimit", "", "4096\n"),
     ("new file", WRITE, "file /etc/f", "", "new\n"),
     ("rewritten file", REWRITE, "file /etc/f", "old\n", "new\n"),
     ("removed file", REMOVE, "file /etc/f", "old\n", ""),

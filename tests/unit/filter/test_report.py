@@ -283,9 +283,15 @@ def test_what_is_done_to_a_file(before, after, verb):
     assert f"  {verb} {FILE['target']}  [n1]" in report_lines(model_of({"n1": {**OK, "changes": [change]}}), "/r")
 
 
+@pytest.mark.parametrize(("after", "told"), [("now", "run x.service"), (None, "stop x.service, and at boot")])
+def test_what_is_done_to_a_unit(after, told):
+    change = {**CHANGE, "target": "run x.service", "before": None if after else "now", "after": after}
+    assert f"  {told}  [n1]" in report_lines(model_of({"n1": {**OK, "changes": [change]}}), "/r")
+
+
 def test_what_waits_for_consent():
     lines = report_lines(model_of({"n1": PENDING}), "/r")
-    assert lines[lines.index("Waiting for consent:") + 1] == "  write file /etc/kubelet  [n1]"
+    assert lines[lines.index("Waiting for consent:") + 1] == "  write file /etc/kubelet (kubelet_restart)  [n1]"
 
 
 def test_a_thousand_nodes_stay_short():
@@ -322,5 +328,52 @@ def test_hostile_texts_stay_one_printable_line_each(one, two, three):
 
 
 def test_ansible_finds_the_filters():
-    assert report_filter.FilterModule().filters() == {"report": report, "node_error": node_error}
+    assert set(report_filter.FilterModule().filters()) == {"report", "node_error", "joined"}
     assert lines_filter.FilterModule().filters() == {"report_lines": report_lines}
+
+
+# --- consent ------------------------------------------------------------------------------------------
+
+ALLOWED = {**CHANGED, "changes": [{**CHANGE, "target": "restart kubelet.service", "before": None, "after": None}]}
+FAILED = {"failed": True, "changed": False, "msg": "the kubelet does not answer"}
+
+
+def test_two_runs_on_a_node_are_joined():
+    first = {**PENDING, "changed": True, "changes": [CHANGE]}
+    variables = {"n1": {"node_first_result": first, "node_result": ALLOWED}}
+    [node] = report(variables, variables, "harden", check_mode=False)["nodes"]
+    assert (node["state"], node["pending"]) == ("changed", [])
+    assert [change["target"] for change in node["changes"]] == [CHANGE["target"], "restart kubelet.service"]
+    assert "  restart kubelet.service  [n1]" in report_lines(report(variables, variables, "harden", False), "f")
+
+
+def test_a_result_takes_over_what_an_earlier_run_had_done():
+    first = {**OK, "changed": True, "changes": [CHANGE], "findings": [{"id": "link_mtu.missing"}]}
+    second = {**OK, "changes": ALLOWED["changes"], "missing": []}
+    together = report_filter.joined(second, first)
+    assert together == {**second, "changed": True, "changes": [CHANGE, *ALLOWED["changes"]]}
+
+
+def test_the_first_run_is_told_where_the_second_failed():
+    first = {**PENDING, "changed": True, "changes": [CHANGE]}
+    variables = {"n1": {"node_first_result": first, "node_result": FAILED}}
+    [node] = report(variables, variables, "harden", check_mode=False)["nodes"]
+    assert (node["state"], node["error"]) == ("failed", "n1: the kubelet does not answer")
+    assert (node["changes"], node["pending"], node["facts"]) == ([CHANGE], PENDING["pending"], OK["facts"])
+
+
+def test_what_waits_is_told_with_the_words_that_allow_it():
+    uplink = {**CHANGE, "target": "link eth0", "before": None, "disrupts": "uplink_change"}
+    variables: dict[str, Any] = {"n1": {"node_result": PENDING}, "n2": {"node_result": {**OK, "pending": [uplink]}}}
+    lines = report_lines(report(variables, variables, "harden", check_mode=False), "f")
+    assert "  write file /etc/kubelet (kubelet_restart)  [n1]" in lines
+    assert "  set link eth0: absent -> 4194304 (uplink_change)  [n2]" in lines
+    assert "  To allow all of it: -e harden_allow=kubelet_restart,uplink_change" in lines
+
+
+def test_who_is_held_back_by_whose_failure_is_told():
+    held = {"node_first_result": PENDING, "node_result": PENDING, "node_held_back": ["n1"]}
+    failed = {"node_first_result": PENDING, "node_result": FAILED}
+    variables: dict[str, dict[str, Any]] = {"n1": failed, "n2": held, "n3": held}
+    lines = report_lines(report(variables, variables, "harden", check_mode=False), "f")
+    assert "  n2, n3: what was consented to was not done since n1 failed" in lines

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.filter.unknown_variables import FilterModule, unknown_variables
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
 from ansible_collections.nodeward.calico.plugins.module_utils._node.run import TRAPS
 from hypothesis import given
 from hypothesis import strategies as st
 
-KNOWN = [f"{name}_{option}" for name, trap in TRAPS.items() for option in trap.OPTIONS]
+KNOWN = [f"{name}_{option}" for name, trap in TRAPS.items() for option in (*trap.OPTIONS, "state")]
+KNOWN += [f"{name}_allow_{word}" for name, trap in TRAPS.items() for word in trap.ALLOWS]
+KNOWN += [f"{name}_{option}" for name, trap in CLUSTER_TRAPS.items() for option in (*trap.options, *ACCESS, "state")]
 
 CASES = [
+    ("a floor of a probe misspelt", ["calico_probes_timout"], "did you mean calico_probes_timeout?"),
     ("a letter missing", ["pid_limits_pid_mx"],
      "pid_limits_pid_mx is unknown: did you mean pid_limits_pid_max?"),
     ("a dash missing", ["pid_limits_threadsmax"], "did you mean pid_limits_threads_max?"),
     ("nothing like it", ["pid_limits_"], "pid_limits_ is unknown: "),
     ("the trap's own name misspelt", ["pid_limit_pid_max"], "did you mean pid_limits_pid_max?"),
     ("the fleet's variable misspelt", ["nodeward_host"], "did you mean nodeward_hosts?"),
+    ("a consent misspelt", ["harden_alow"], "did you mean harden_allow?"),
     ("another word of ours", ["nodeward_group"], "With nodeward_ begin only nodeward_hosts"),
     ("the report's folder misspelt", ["report_foldr"], "did you mean report_folder?"),
     ("what there is", ["pid_limits_zzzzzzzzzzzzzzzzzzzzzzz"], "With pid_limits_ begin only pid_limits_pid_max, "),
@@ -30,7 +35,16 @@ def test_unknown(names, told):
 
 
 def test_known_and_foreign_names_are_left_alone():
-    foreign = ["pid_limits", "pid_limit_max", "_pid_limits_x", "my_pid_limits_x", "PID_LIMITS_X", "node_result", ""]
+    foreign = [
+        "pid_limits",
+        "pid_limit_max",
+        "_pid_limits_x",
+        "my_pid_limits_x",
+        "calico_mtu",
+        "PID_LIMITS_X",
+        "node_result",
+        "",
+    ]
     assert unknown_variables([*KNOWN, "pid_limits_result", "nodeward_hosts", "report_folder", *foreign]) == []
 
 

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import sysctl_d
+from ansible_collections.nodeward.calico.plugins.module_utils._core.limits_d import Line
 from ansible_collections.nodeward.calico.plugins.module_utils._core.sysctl_d import Assignment
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import SetSysctl, WriteFile, sysctl_path
-from ansible_collections.nodeward.calico.plugins.module_utils._node import pid_limits
+from ansible_collections.nodeward.calico.plugins.module_utils._node import login_limits, pid_limits
 from ansible_collections.nodeward.calico.plugins.module_utils._node.kernel_pids import PID_MAX, THREADS_MAX, Machine
-from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet import Kubelet
+from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet import Kubelet, Reservation
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_limits import Facts, Policy
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_use import Limit, Use
 from ansible_collections.nodeward.calico.plugins.module_utils._node.sysctl_floors import Facts as KernelFacts
 from ansible_collections.nodeward.calico.plugins.module_utils._node.sysctl_floors import Parameter
+from ansible_collections.nodeward.calico.plugins.module_utils._node.top import Holder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from tests.unit.node.cgroup_trees import V1_SYSTEMD
 
 GIB = 2**30
 SYSTEMD = Assignment(PID_MAX, "4194304", "/usr/lib/sysctl.d/50-pid-max.conf", 5)
+ENOUGH = {"systemReserved.pid": Reservation(1024), "kubeReserved.pid": Reservation(1024)}
 DEFAULTS = Policy(pid_max=4194304, threads_max="auto")
 # auto, by hand: 110 pods x 4096 + 2048 = 452608; 16 GiB carry 16 GiB / 2 / 32 KiB = 262144
 AUTO_UNLIMITED = 452608
@@ -41,6 +44,7 @@ def node(
     writable: bool = True,
     machine: str = "x86_64",
     cpus: int = 48,
+    top: tuple[Holder, ...] = (),
     **files: Any,
 ) -> Facts:
     """Describe a node; as it is here, with 256 GiB of memory and 48 processors, that of incident B."""
@@ -48,8 +52,10 @@ def node(
     return Facts(
         machine=Machine(machine, cpus, memory, 4096),
         kernel=KernelFacts(parameters, **files),
-        kubelet=kubelet or Kubelet(running=True, pod_pids_limit=4096),
+        kubelet=replace(kubelet or Kubelet(running=True, pod_pids_limit=4096), reserved=ENOUGH),
         use=Use(threads, cgroups),
+        logins=login_limits.Facts(applied=True, may_raise=True),
+        top=top,
     )
 
 
@@ -117,6 +123,26 @@ def test_auto_stays_a_floor_where_the_rest_is_exact():
     assert "sysctl kernel.threads-max" not in changes
 
 
+@pytest.mark.parametrize(("exact", "nproc"), [(False, "4194304"), (True, "1000000")])
+def test_logins_may_have_what_the_kernel_allows_also_where_that_is_more_than_the_policy(exact, nproc):
+    logins = login_limits.Facts(
+        applied=True, may_raise=True, lines=(Line("*", ("soft", "hard"), 5000, "/etc/security/limits.conf", 1),)
+    )
+    facts = replace(node(4194304, assignments=(SYSTEMD,)), logins=logins)
+    changes = changed(facts, replace(DEFAULTS, pid_max=1000000, exact=exact))
+    [text] = [text for target, text in changes.items() if "limits.d" in target]
+    assert {line.split()[-1] for line in text.splitlines() if line.startswith("*")} == {nproc}
+
+
+def test_logins_may_have_what_the_kernel_is_about_to_allow():
+    """A file raises kernel.pid_max above the policy: the second run finds nothing more to do for logins."""
+    logins = login_limits.Facts(applied=True, may_raise=True, inherited={"soft": 60000, "hard": 60000})
+    first = changed(replace(node(49152, assignments=(SYSTEMD,)), logins=logins), replace(DEFAULTS, pid_max=100000))
+    assert first["sysctl kernel.pid_max"] == "4194304"
+    [text] = [text for target, text in first.items() if "limits.d" in target]
+    assert {line.split()[-1] for line in text.splitlines() if line.startswith("*")} == {"4194304"}
+
+
 def test_exact_lowers_a_number():
     changes = changed(node(threads_max=6000000), replace(DEFAULTS, threads_max="500000", exact=True))
     assert changes["sysctl kernel.threads-max"] == "500000"
@@ -133,6 +159,8 @@ REFUSED: list[tuple[str, Facts, Policy, str, str]] = [
     ("threads_max empty", node(), replace(DEFAULTS, threads_max=""), "pid_limits_threads_max", '"auto"'),
     ("threads_max in other digits", node(), replace(DEFAULTS, threads_max="\u0663"), "pid_limits_threads_max", "auto"),
     ("threads_max endless", node(), replace(DEFAULTS, threads_max="9" * 5000), "pid_limits_threads_max", '"auto"'),
+    ("tasks_max no number", node(), replace(DEFAULTS, tasks_max="15%"), "pid_limits_tasks_max", '"infinity"'),
+    ("tasks_max 0", node(), replace(DEFAULTS, tasks_max="0"), "pid_limits_tasks_max", '"infinity"'),
     ("max_pods 0", node(), replace(DEFAULTS, max_pods=0), "pid_limits_max_pods", "1 or more"),
     ("pids_per_pod 0", node(), replace(DEFAULTS, pids_per_pod=0), "pid_limits_pids_per_pod", "or -1"),
     ("pids_per_pod -2", node(), replace(DEFAULTS, pids_per_pod=-2), "pid_limits_pids_per_pod", "or -1"),
@@ -168,7 +196,8 @@ def test_a_container_is_left_alone():
     assert [finding.id for finding in plan.findings] == ["pid_limits.read_only"] * 2
 
 
-FULL = Limit("/kubepods.slice", 1000, 800)
+FULL = Limit("/kubepods.slice", 4194304, 4000000)
+OLD = Limit("/kubepods.slice", 49152 - 2048, 900)
 FINDINGS: list[tuple[str, Facts, Policy, list[tuple[str, str, str]]]] = [
     ("all well", node(), DEFAULTS, []),
     ("just below half in use", node(threads=24575), DEFAULTS, []),
@@ -178,8 +207,14 @@ FINDINGS: list[tuple[str, Facts, Policy, list[tuple[str, str, str]]]] = [
     ("both nearly used up, the nearer first", node(threads=46210, threads_max=60000), DEFAULTS,
      [("pid_limits.in_use", "high", PID_MAX), ("pid_limits.in_use", "medium", THREADS_MAX)]),
     ("the pods' cgroup", node(cgroups=(FULL,)), DEFAULTS, [("pid_limits.in_use", "high", "/kubepods.slice")]),
+    ("pods under a limit of the time before", node(4194304, cgroups=(OLD,)), DEFAULTS,
+     [("pid_limits.kubelet_capacity", "medium", "/kubepods.slice")]),
+    ("pods under a limit that this run raises", node(cgroups=(OLD,)), DEFAULTS,
+     [("pid_limits.kubelet_capacity", "medium", "/kubepods.slice")]),
+    ("pods under the limit of now", node(49152, cgroups=(OLD,)), replace(DEFAULTS, pid_max=49152), []),
     ("pods without a limit", node(kubelet=Kubelet(True)), DEFAULTS,
-     [("pid_limits.unlimited_pods", "medium", "kubelet podPidsLimit")]),
+     [("pid_limits.kubelet_flags", "medium", "kubelet"),
+      ("pid_limits.unlimited_pods", "medium", "kubelet podPidsLimit")]),
     ("no kubelet, nobody to limit pods", node(kubelet=Kubelet()), DEFAULTS, []),
     ("memory too small for what the kubelet was told", node(memory=16 * GIB), DEFAULTS,
      [("pid_limits.memory", "low", THREADS_MAX)]),
@@ -193,6 +228,20 @@ FINDINGS: list[tuple[str, Facts, Policy, list[tuple[str, str, str]]]] = [
 @pytest.mark.parametrize(("facts", "policy", "found"), [c[1:] for c in FINDINGS], ids=[c[0] for c in FINDINGS])
 def test_findings(facts, policy, found):
     assert [(f.id, f.severity, f.where) for f in pid_limits.plan(facts, policy).findings] == found
+
+
+HOLDERS = (
+    Holder("shop/cart-7d9f (container cart)", "/kubepods.slice/kubepods-pod1.slice", 31000, None),
+    Holder("containerd.service", "/system.slice/containerd.service", 700, None),
+)
+
+
+def test_a_limit_that_is_nearly_used_up_is_told_with_who_holds_the_threads():
+    plan = pid_limits.plan(node(threads=46210, cgroups=(FULL,), top=HOLDERS), DEFAULTS)
+    assert [finding.observed for finding in plan.findings] == [
+        "4000000 of 4194304 threads (95%), held by shop/cart-7d9f (container cart) 31,000",
+        "46210 of 49152 threads (94%), held by shop/cart-7d9f (container cart) 31,000, containerd.service 700",
+    ]
 
 
 def test_a_limit_that_is_raised_is_mended_and_one_that_is_not_is_none():
@@ -264,16 +313,20 @@ OBSERVED = {
     "/usr/lib/sysctl.d/50-pid-max.conf": "kernel.pid_max = 4194304\n",
 }
 
+SHOW = "systemctl show --property=Id,TasksMax,FragmentPath,DropInPaths containerd.service kubelet.service"
+
 
 def test_observing_a_whole_node():
-    host = FakeHost(OBSERVED)
+    host = FakeHost(OBSERVED, commands={SHOW: "Id=containerd.service\nTasksMax=infinity\n\nId=kubelet.service\n"})
     facts = pid_limits.observe(host)
     assert facts.machine == Machine("x86_64", 5, 24684100 * 1024, 4096)
     assert facts.kernel.values == {PID_MAX: 49152, THREADS_MAX: 192731}
     assert [line.value for line in facts.kernel.assignments] == ["4194304"]
-    assert facts.kubelet == Kubelet(running=True)
+    assert (facts.kubelet.running, facts.kubelet.unit) == (True, "kubelet.service")
+    assert facts.busiest_pod == 30500
     assert facts.use.threads == 46210
-    assert host.calls == []
+    assert [unit.name for unit in facts.services.units] == ["containerd.service", "kubelet.service"]
+    assert host.calls == [("run", SHOW)]
 
 
 def test_observing_a_node_that_shows_nothing():
@@ -294,4 +347,14 @@ def test_facts_as_they_are_shown_begin_with_the_limit_that_binds():
     assert shown["binding"] == {"name": PID_MAX, "limit": 49152, "used": 46210, "share": 0.9401}
     assert shown["limits"][0] == shown["binding"]
     assert shown["kernel"]["parameters"][PID_MAX] == {"value": 49152, "writable": True}
-    assert set(shown) == {"machine", "kernel", "kubelet", "use", "limits", "binding"}
+    assert set(shown) == {
+        "machine", "kernel", "kubelet", "use", "busiest_pod", "logins", "services", "top", "limits", "binding",
+    }  # fmt: skip
+    assert shown["top"][0] == {
+        "name": "pod 1",
+        "cgroup": "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice",
+        "threads": 30500,
+        "limit": 4096,
+    }
+    wanted = pid_limits.shown(pid_limits.observe(FakeHost(OBSERVED)), DEFAULTS)["kubelet"]["wanted"]
+    assert wanted == {"podPidsLimit": 122000, "systemReserved.pid": 1024, "kubeReserved.pid": 1024}

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal, sysctl_d
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LOCK, LocalHost
+from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import Reason, WriteFile
 from ansible_collections.nodeward.calico.plugins.module_utils._node import run
@@ -31,7 +32,8 @@ FILES = {
     "/etc/sysctl.conf": "kernel.pid_max = 49152\n",
     "/usr/lib/sysctl.d/50-pid-max.conf": "kernel.pid_max = 4194304\n",
 }
-DEFAULTS = {"pid_max": 4194304, "threads_max": "auto", "max_pods": None, "pids_per_pod": None, "exact": False}
+DEFAULTS = {"pid_max": 4194304, "threads_max": "auto", "max_pods": None, "pids_per_pod": None, "exact": False,
+            "system_reserved_pids": 0, "kube_reserved_pids": 0}  # fmt: skip
 
 
 class RootHost(LocalHost):
@@ -46,6 +48,13 @@ class RootHost(LocalHost):
     def machine(self) -> str:
         return "x86_64"
 
+    def send_http(self, _request: Request) -> Answer:
+        """Say that all is well."""
+        return Answer(200)
+
+    def sleep(self, _seconds: float) -> None:
+        """Take no time."""
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> RootHost:
@@ -59,7 +68,16 @@ def host(tmp_path: Path) -> RootHost:
 
 
 def params(**policy: Any) -> dict[str, Any]:
-    return {"pid_limits": {**DEFAULTS, **policy}, "tags": ["all"], "skip_tags": []}
+    return {
+        "link_mtu": None,
+        "bird_watchdog": None,
+        "cni_token": None,
+        "pid_limits": {**DEFAULTS, **policy},
+        "tags": ["all"],
+        "skip_tags": [],
+        "allow": [],
+        "state": "hardened",
+    }
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -160,7 +178,10 @@ RUNS: dict[str, Callable[[RootHost], object]] = {
 
 
 OBSTACLES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a garbled journal": (lambda root: (root / journal.PATH[1:]).write_text("{"), journal.PATH),
+    "a journal of a later release": (
+        lambda root: (root / journal.PATH[1:]).write_text('{"format": 2, "entries": {}}'),
+        journal.PATH,
+    ),
     "a folder where our drop-in belongs": (
         lambda root: (root / sysctl_d.drop_in("pid_limits")[1:]).mkdir(),
         sysctl_d.drop_in("pid_limits"),
@@ -193,12 +214,26 @@ def test_a_journal_that_cannot_be_read_is_named(tmp_path, host, start):
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_garbled_journal_stops_the_run(tmp_path, host, check_mode):
+def test_a_journal_of_a_later_release_stops_the_run(tmp_path, host, check_mode):
     (tmp_path / "var/lib/nodeward").mkdir()
-    (tmp_path / journal.PATH[1:]).write_text("{")
-    with pytest.raises(NodewardError, match="journal of earlier changes"):
+    (tmp_path / journal.PATH[1:]).write_text('{"format": 2, "entries": {}}')
+    with pytest.raises(NodewardError, match="format is 2"):
         run.harden(params(), host, check_mode=check_mode)
     assert (tmp_path / PID_MAX[1:]).read_text() == "49152\n"
+
+
+def test_a_garbled_journal_is_kept_aside_and_told(tmp_path, host):
+    (tmp_path / "var/lib/nodeward").mkdir()
+    (tmp_path / journal.PATH[1:]).write_text("{")
+    [told] = [finding for finding in run.inform(params(), host)["findings"] if finding["id"] == "journal.unreadable"]
+    assert (told["severity"], told["where"]) == ("high", journal.PATH)
+    result = run.harden(params(), host, check_mode=False)
+    assert told in result["findings"]
+    assert journal.aside("{") in told["why"]
+    assert (tmp_path / journal.aside("{")[1:]).read_text() == "{"
+    assert "sysctl kernel.pid_max" in dict(journal.decode((tmp_path / journal.PATH[1:]).read_text()).entries)
+    # the next run finds a good one
+    assert [f["id"] for f in run.harden(params(), host, check_mode=False)["findings"]].count("journal.unreadable") == 0
 
 
 class Nobody(RootHost):
@@ -254,16 +289,43 @@ class Disruptive:
         return Plan(changes=(WriteFile("/etc/kubelet", None, "x", Reason("k", "why", disrupts="kubelet_restart")),))
 
     @staticmethod
-    def shown(_facts: None) -> dict[str, Any]:
+    def shown(_facts: None, _policy: None = None) -> dict[str, Any]:
         return {}
 
 
 def test_what_disrupts_is_only_planned(tmp_path, host, monkeypatch):
     monkeypatch.setitem(run.TRAPS, "k", Disruptive)
-    result = run.harden({"pid_limits": None, "k": {}, "tags": ["all"], "skip_tags": []}, host, check_mode=False)
+    given: dict[str, Any] = {
+        "pid_limits": None,
+        "link_mtu": None,
+        "bird_watchdog": None,
+        "cni_token": None,
+        "k": {},
+        "tags": ["all"],
+        "skip_tags": [],
+        "allow": ["uplink_change"],
+    }
+    result = run.harden(given, host, check_mode=False)
     assert result["changed"] is False
     assert [(c["target"], c["disrupts"]) for c in result["pending"]] == [("file /etc/kubelet", "kubelet_restart")]
     assert not (tmp_path / "etc/kubelet").exists()
+
+
+def test_what_disrupts_is_done_with_consent(tmp_path, host, monkeypatch):
+    monkeypatch.setitem(run.TRAPS, "k", Disruptive)
+    given: dict[str, Any] = {
+        "pid_limits": None,
+        "link_mtu": None,
+        "bird_watchdog": None,
+        "cni_token": None,
+        "k": {},
+        "tags": ["all"],
+        "skip_tags": [],
+        "allow": ["kubelet_restart"],
+    }
+    result = run.harden(given, host, check_mode=False)
+    assert (result["changed"], result["pending"]) == (True, [])
+    assert (tmp_path / "etc/kubelet").exists()
 
 
 SELECTIONS = [

@@ -1,0 +1,157 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the members of etcd are to run with, decided once over what all nodes returned.
+
+Documented in etcd_hosts.yml, etcd_decision.yml, etcd_due.yml and etcd_kubeadm.yml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Callable
+
+from ..module_utils._core.plan import Finding
+from ..module_utils._etcd.decision import MEASURED, Decision, Member, Policy, decide
+from ..module_utils._etcd.settings import ELECTION, HEARTBEAT, Values
+
+TRAP = "etcd_timing"
+
+Variables = Mapping[str, Mapping[str, Any]]
+
+
+def etcd_hosts(hosts: Iterable[str], variables: Variables) -> list[str]:
+    """Return the hosts on which a member of etcd was seen, those that lead last."""
+    return _leaders_last([host for host in hosts if _facts(host, variables).get("members")], variables)
+
+
+def etcd_decision(hosts: Iterable[str], variables: Variables) -> dict[str, Any]:
+    """Return ``findings``, and in ``due`` what each host's members need, by host; those that lead come last."""
+    due: dict[str, dict[str, Any]] = {}
+    findings: list[dict[str, Any]] = []
+    for decision in _decided(hosts, variables):
+        findings += [finding.describe() for finding in _findings(decision, _policy(decision, variables))]
+        for member in () if decision.refused else decision.due:
+            due.setdefault(member.host, {})[decision.cluster_id] = dict(decision.wanted)
+    return {"changed": False, "changes": [], "findings": findings, "due": due}
+
+
+def etcd_kubeadm(hosts: Iterable[str], variables: Variables, restore: bool = False) -> dict[str, Any]:
+    """Return ``hosts``, those with a member in a static pod of kubeadm's, and the ``arguments`` that all of them have.
+
+    None while a member waits, failed or was not seen: kubeadm's copy is for all of them. With ``restore`` there are
+    no arguments, and the hosts are told once nothing waits any more.
+    """
+    names = list(hosts)
+    for decision in _decided(names, variables):
+        pods = [member.host for member in decision.members if member.flavour == "kubeadm"]
+        due = decision.members if restore else decision.due
+        if pods and not decision.refused and all(_is_done(variables.get(each.host, {}), restore) for each in due):
+            return {"hosts": pods, "arguments": {name: str(value) for name, value in decision.wanted.items()}}
+    return {"hosts": [], "arguments": {}}
+
+
+def _is_done(told: Mapping[str, Any], restore: bool) -> bool:
+    result = told.get("etcd_member_result")
+    if result is None:
+        return restore and not _waits(told.get("node_result") or {})
+    return not result.get("failed") and not result.get("unreachable") and not result.get("pending")
+
+
+def etcd_due(hosts: Iterable[str], variables: Variables, restore: bool = False) -> list[str]:
+    """Return the hosts with a member that is to be changed, in the order in which that is done.
+
+    With ``restore`` those whose journal knows of something to go back to.
+    """
+    names = list(hosts)
+    if not restore:
+        return list(etcd_decision(names, variables)["due"])
+    waiting = [host for host in names if _waits(variables.get(host, {}).get("node_result") or {})]
+    return _leaders_last(waiting, variables)
+
+
+def _leaders_last(hosts: list[str], variables: Variables) -> list[str]:
+    return sorted(hosts, key=lambda host: any(_leads(each) for each in _members(host, variables)))
+
+
+def _waits(result: Mapping[str, Any]) -> bool:
+    return any(each["trap"] == TRAP for each in result.get("pending") or [])
+
+
+def _leads(member: Mapping[str, Any]) -> bool:
+    return bool((member.get("evidence") or {}).get("is_leader"))
+
+
+def _facts(host: str, variables: Variables) -> Mapping[str, Any]:
+    facts: Mapping[str, Any] = (variables.get(host, {}).get("node_result") or {}).get("facts") or {}
+    return facts.get(TRAP) or {}
+
+
+def _members(host: str, variables: Variables) -> list[Mapping[str, Any]]:
+    return list(_facts(host, variables).get("members") or [])
+
+
+def _decided(hosts: Iterable[str], variables: Variables) -> list[Decision]:
+    members, policies = [], {}
+    for host in hosts:
+        for told in _members(host, variables):
+            members.append(Member.read(host, told))
+            policies[host] = Policy(**_facts(host, variables)["policy"])
+    return decide(members, policies)
+
+
+def _policy(decision: Decision, variables: Variables) -> Policy:
+    return Policy(**_facts(decision.members[0].host, variables)["policy"])
+
+
+def _findings(decision: Decision, policy: Policy) -> Iterator[Finding]:
+    where = f"etcd cluster {decision.cluster_id} ({', '.join(member.name for member in decision.members)})"
+    present = "; ".join(f"{member.name} {_pair(member.effective.values)}" for member in decision.members)
+    for problem in decision.problems:
+        yield Finding(
+            id=f"{TRAP}.{'not_done' if problem.refused else problem.id}",
+            severity="high" if problem.refused else problem.severity,
+            where=where,
+            observed=problem.what,
+            wanted=_WANTED.get(problem.id, "values that all members can run with"),
+            why="nothing was changed in this cluster" if problem.refused else "the values were taken all the same",
+            remedy="Mend that, then run harden on all nodes" if problem.refused else "Choose others if that matters",
+        )
+    if decision.due and not decision.refused:
+        yield Finding(
+            id=f"{TRAP}.values",
+            severity="medium",
+            where=where,
+            observed=present,
+            wanted=_pair(decision.wanted),
+            why="heartbeats that come too late make elections, and each stalls the cluster (incident A1)",
+            remedy=f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=etcd_restart",
+            mended=True,
+        )
+    chosen = _pair(decision.choice.values) if decision.choice.values else "nothing"
+    yield Finding(
+        id=f"{TRAP}.measured",
+        severity="info",
+        where=where,
+        observed=present,
+        wanted=chosen,
+        why=decision.choice.why,
+        remedy="It is what all get" if policy.mode == MEASURED else "To take it: etcd_timing_mode=measured",
+    )
+
+
+_WANTED = {"renew_deadline": "an election timeout below half of the renew deadline", "partial": "all members seen"}
+
+
+def _pair(values: Values) -> str:
+    return f"{values.get(HEARTBEAT)}/{values.get(ELECTION)} ms"
+
+
+class FilterModule:
+    """Makes the filters known to Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "etcd_hosts": etcd_hosts,
+            "etcd_decision": etcd_decision,
+            "etcd_due": etcd_due,
+            "etcd_kubeadm": etcd_kubeadm,
+        }

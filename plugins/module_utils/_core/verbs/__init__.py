@@ -1,0 +1,113 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""The few things a plan may do to a node. Traps only plan; verbs act.
+
+Every verb knows the state before and after, so that it can be shown (check and diff mode), verified,
+journalled and turned round. A verb that ``follows`` makes what was written before it take effect (a unit
+that is reloaded or restarted): it has no state of its own to go back to, so it is turned round by doing it
+again after everything else was put back.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Union
+
+from ..formats import FORMATS
+from .base import MANAGED_BY, Reason, require_writable
+from .files import RemoveFile, WriteFile, file_change
+from .folders import MakeFolder, RemoveFolder, folder_change
+from .keys import SetKey, key_change
+from .links import LINK, PEER, SetLinkMtu
+from .priorities import IO_PRIORITY, SetIoPriority
+from .sysctls import SetSysctl, sysctl_path
+from .units import KINDS, RUN, ReloadUnit, RestartUnit, RunUnit, StartUnit, unit_change
+
+__all__ = [
+    "FOLLOW_UPS",
+    "MANAGED_BY",
+    "Change",
+    "MakeFolder",
+    "Reason",
+    "ReloadUnit",
+    "RemoveFile",
+    "RemoveFolder",
+    "RestartUnit",
+    "RunUnit",
+    "SetIoPriority",
+    "SetKey",
+    "SetLinkMtu",
+    "SetSysctl",
+    "StartUnit",
+    "WriteFile",
+    "change_at",
+    "describe",
+    "diff",
+    "require_writable",
+    "sysctl_path",
+]
+
+Change = Union[
+    SetSysctl,
+    SetKey,
+    SetLinkMtu,
+    SetIoPriority,
+    WriteFile,
+    RemoveFile,
+    MakeFolder,
+    RemoveFolder,
+    RunUnit,
+    ReloadUnit,
+    RestartUnit,
+    StartUnit,
+]
+
+
+# Kinds of targets that have no state of their own.
+FOLLOW_UPS = (*KINDS, IO_PRIORITY)
+
+
+def change_at(target: str, before: str | None, after: str | None, reason: Reason) -> Change | None:
+    """Return the verb that brings a place from one state to another, None for a target that no verb has.
+
+    ``target`` as ``Change.target`` names it; this is how restore reads the journal.
+    """
+    kind, _space, place = target.partition(" ")
+    verbs: dict[str, Callable[[], Change]] = {
+        "sysctl": lambda: SetSysctl(place, before or "", after or "", reason),
+        "file": lambda: file_change(place, before, after, reason),
+        "folder": lambda: folder_change(place, after, reason),
+        LINK: lambda: SetLinkMtu(place, before, after, reason),
+        PEER: lambda: SetLinkMtu(place, before, after, reason, peer=True),
+        RUN: lambda: RunUnit(place, before, after, reason),
+        IO_PRIORITY: lambda: SetIoPriority(place, reason),
+        **{name: lambda: unit_change(kind, place, before, reason) for name in KINDS},
+        **{name: lambda: key_change(kind, place, before, after, reason) for name in FORMATS},
+    }
+    return verbs[kind]() if kind in verbs else None
+
+
+def describe(change: Change) -> dict[str, str | None]:
+    """Shape a change for results and reports: what, from, to, and why. A follow-up has no states to show."""
+    return {
+        "trap": change.reason.trap,
+        "target": change.target,
+        "before": None if change.follows else change.before,
+        "after": None if change.follows else change.after,
+        "why": change.reason.why,
+        "disrupts": change.reason.disrupts,
+    }
+
+
+def diff(change: Change) -> dict[str, str]:
+    """Shape a change for Ansible's diff mode."""
+    return {
+        "before_header": change.target,
+        "after_header": change.target,
+        "before": "" if change.follows else _with_newline(change.before),
+        "after": "done\n" if change.follows else _with_newline(change.after),
+    }
+
+
+def _with_newline(text: str | None) -> str:
+    if not text:
+        return ""
+    return text if text.endswith("\n") else text + "\n"

@@ -1,0 +1,197 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Units of systemd, made to take up what was written before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..errors import NodewardError
+from ..host import Host
+from .base import Reason, still, took
+
+RESTART, RELOAD, START = KINDS = ("restart", "reload", "start")
+
+RUN, RUNNING = "run", "now and after a boot"
+
+
+@dataclass(frozen=True)
+class RestartUnit:
+    """Restart a service that runs. ``before`` is systemd's id of its present start (InvocationID)."""
+
+    unit: str
+    before: str | None
+    reason: Reason
+    after: None = None
+    follows: ClassVar[bool] = True
+
+    @property
+    def target(self) -> str:
+        return f"{RESTART} {self.unit}"
+
+    def present(self, host: Host) -> str | None:
+        return invocation(host, self.unit)
+
+    def check(self, host: Host) -> None:
+        if not self.before:
+            raise NodewardError(what="is not running", where=self.unit, remedy=f"See systemctl status {self.unit}")
+        still(self.target, self.present(host), self.before)
+
+    def act(self, host: Host) -> None:
+        # a unit that failed too often is else not started again (StartLimitBurst=)
+        host.run(["systemctl", "reset-failed", self.unit])
+        host.run(["systemctl", "restart", self.unit])
+
+    def verify(self, host: Host) -> None:
+        state = host.run(["systemctl", "show", "--property=ActiveState", "--value", self.unit]).strip()
+        if state != "active" or self.present(host) in (None, self.before):
+            raise NodewardError(
+                what=f"is {state} after its restart" if state != "active" else "was not restarted",
+                where=self.unit,
+                remedy=f"See systemctl status {self.unit}",
+            )
+
+    def inverse(self) -> RestartUnit:
+        return self
+
+
+@dataclass(frozen=True)
+class ReloadUnit:
+    """Have systemd read the files of a unit anew; what runs in it goes on, under its new limits at once.
+
+    ``wanted`` are properties that the unit must have then, as ``systemctl show`` prints them ('TasksMax=512').
+    """
+
+    unit: str
+    reason: Reason
+    wanted: Sequence[str] = ()
+    before: None = None
+    after: None = None
+    follows: ClassVar[bool] = True
+
+    @property
+    def target(self) -> str:
+        return f"{RELOAD} {self.unit}"
+
+    def present(self, host: Host) -> None:
+        """Return nothing: a reload has no state."""
+
+    def check(self, host: Host) -> None:
+        """Nothing can be told before the files are written."""
+
+    def act(self, host: Host) -> None:
+        # NeedDaemonReload does not tell: systemd 252 says no when the folder of a new drop-in is new as well
+        host.run(["systemctl", "daemon-reload"])
+
+    def verify(self, host: Host) -> None:
+        names = ["NeedDaemonReload", *(wanted.partition("=")[0] for wanted in self.wanted)]
+        shown = host.run(["systemctl", "show", f"--property={','.join(names)}", self.unit]).splitlines()
+        missed = [wanted for wanted in ("NeedDaemonReload=no", *self.wanted) if wanted not in shown]
+        if missed:
+            raise NodewardError(
+                what=f"systemd did not take it: wanted {', '.join(missed)}, it has {', '.join(shown)}",
+                where=self.unit,
+                remedy=f"See systemctl cat {self.unit}",
+            )
+
+    def inverse(self) -> ReloadUnit:
+        return ReloadUnit(self.unit, self.reason)
+
+
+@dataclass(frozen=True)
+class StartUnit:
+    """Start a unit of ours whose file is there, or stop it where the file has been taken away."""
+
+    unit: str
+    reason: Reason
+    before: None = None
+    after: None = None
+    follows: ClassVar[bool] = True
+
+    @property
+    def target(self) -> str:
+        return f"{START} {self.unit}"
+
+    def present(self, host: Host) -> None:
+        """Return nothing: what runs follows the file."""
+
+    def check(self, host: Host) -> None:
+        """Nothing can be told before the file is written."""
+
+    def act(self, host: Host) -> None:
+        if self._is_there(host):
+            host.run(["systemctl", "daemon-reload"])
+            host.run(["systemctl", "start", self.unit])
+        else:  # systemd still knows it, until it reads its files anew
+            host.run(["systemctl", "stop", self.unit])
+            host.run(["systemctl", "daemon-reload"])
+
+    def verify(self, host: Host) -> None:
+        state = host.run(["systemctl", "show", "--property=ActiveState", "--value", self.unit]).strip()
+        if (state == "active") != self._is_there(host):
+            raise NodewardError(what=f"is {state}", where=self.unit, remedy=f"See systemctl status {self.unit}")
+
+    def inverse(self) -> StartUnit:
+        return self
+
+    def _is_there(self, host: Host) -> bool:
+        return host.read_text(f"/etc/systemd/system/{self.unit}") is not None
+
+
+def unit_change(kind: str, unit: str, before: str | None, reason: Reason) -> ReloadUnit | RestartUnit | StartUnit:
+    """Return the verb of this kind, RESTART, RELOAD or START."""
+    if kind == START:
+        return StartUnit(unit, reason)
+    return RestartUnit(unit, before, reason) if kind == RESTART else ReloadUnit(unit, reason)
+
+
+def invocation(host: Host, unit: str) -> str | None:
+    """Return systemd's id of the present start of a unit, which it keeps as a link while the unit is not down."""
+    return host.link_target(f"/run/systemd/units/invocation:{unit}")
+
+
+def is_enabled(host: Host, unit: str) -> bool:
+    """Tell whether a unit starts at a boot (WantedBy=multi-user.target)."""
+    return host.link_target(f"/etc/systemd/system/multi-user.target.wants/{unit}") is not None
+
+
+@dataclass(frozen=True)
+class RunUnit:
+    """Have a unit of ours run now and after a boot, or neither. States are RUNNING (either of them) and None.
+
+    Its way back removes what systemd made for it too (LogsDirectory= and the like).
+    """
+
+    unit: str
+    before: str | None
+    after: str | None
+    reason: Reason
+    follows: ClassVar[bool] = False
+
+    @property
+    def target(self) -> str:
+        return f"{RUN} {self.unit}"
+
+    def present(self, host: Host) -> str | None:
+        return RUNNING if is_enabled(host, self.unit) or invocation(host, self.unit) else None
+
+    def check(self, host: Host) -> None:
+        still(self.target, self.present(host), self.before)
+
+    def act(self, host: Host) -> None:
+        if self.after is not None:
+            host.run(["systemctl", "enable", self.unit])
+            host.run(["systemctl", "restart", self.unit])
+            return
+        host.run(["systemctl", "disable", "--now", self.unit])
+        with contextlib.suppress(NodewardError):  # systemd before 243 has no such command
+            host.run(["systemctl", "clean", "--what=all", self.unit])
+
+    def verify(self, host: Host) -> None:
+        both = is_enabled(host, self.unit) and invocation(host, self.unit)
+        took(self.target, self.present(host) if both or self.after is None else None, self.after)
+
+    def inverse(self) -> RunUnit:
+        return RunUnit(self.unit, self.after, self.before, self.reason)

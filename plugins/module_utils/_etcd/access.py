@@ -1,0 +1,102 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Where a member listens, and the certificates with which it lets itself be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from .._core.errors import NodewardError
+from .._core.host import Host
+from .._core.http import Request
+from .flavours import Running
+
+_SECTION = "client-transport-security."
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "::1"}  # noqa: S104 - named to be replaced
+
+
+@dataclass(frozen=True)
+class Access:
+    """The addresses of one member, and PEM texts. Keys stay out of its representation, and of every result.
+
+    ``metrics`` is '' where it has no listener for those: they are on ``client`` as well.
+    """
+
+    client: str
+    metrics: str = ""
+    ca: str | None = field(default=None, repr=False)
+    certificate: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+
+    def request(self, url: str, path: str, body: str | None = None, patience: float = 5.0) -> Request:
+        """Return a request to an address of this member, or of another one that takes the same certificates."""
+        is_tls = url.startswith("https:")
+        return Request(
+            url=url.rstrip("/") + path,
+            method="GET" if body is None else "POST",
+            headers={} if body is None else {"Content-Type": "application/json"},
+            body=body,
+            ca=self.ca if is_tls else None,
+            certificate=self.certificate if is_tls else None,
+            key=self.key if is_tls else None,
+            # without an authority of its own (self-signed, auto-tls) there is nothing to check by
+            verify=not is_tls or self.ca is not None,
+            # a member is known by its authority; not every certificate names 127.0.0.1
+            check_name=False,
+            patience=patience,
+        )
+
+
+def of(running: Running, host: Host) -> Access:
+    """Read where a member listens and what it serves with. Raises NodewardError."""
+    options = running.options
+    clients = _urls(options.get("listen-client-urls") or "http://localhost:2379")
+    if not clients:
+        raise NodewardError(
+            what="it listens on no address of TCP for clients",
+            where=f"etcd {options.get('name', '')}",
+            remedy="Give it an address in listen-client-urls",
+        )
+    loopback = [url for url in clients if urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")]
+    metrics = _urls(options.get("listen-metrics-urls", ""))
+    client = (loopback or clients)[0]
+    if client.startswith("http:"):
+        return Access(client, metrics[0] if metrics else "")
+    return Access(
+        client,
+        metrics[0] if metrics else "",
+        ca=_file(host, running, _option(options, "trusted-ca-file")),
+        certificate=_file(host, running, _option(options, "cert-file")),
+        key=_file(host, running, _option(options, "key-file")),
+    )
+
+
+def local(url: str) -> str:
+    """Return an address that can be connected to, for one that is listened on."""
+    for wildcard, address in LOOPBACK.items():
+        url = url.replace(f"//{wildcard}:", f"//{address}:")
+    return url
+
+
+def _urls(text: str) -> list[str]:
+    words = [word.strip().strip("\"'") for word in text.strip().split(",")]
+    return [local(word) for word in words if word.startswith(("http://", "https://"))]
+
+
+def _option(options: Mapping[str, str], name: str) -> str:
+    return options.get(name) or options.get(f"{_SECTION}{name}", "")
+
+
+def _file(host: Host, running: Running, path: str) -> str | None:
+    """Read a file as the process sees it; a member that was given none has none."""
+    if not path:
+        return None
+    text = host.read_text(f"{running.root}{path}") if path.startswith("/") else None
+    if text is None:
+        raise NodewardError(
+            what="is not there, and etcd was started with it",
+            where=path,
+            remedy="See the command line of etcd",
+        )
+    return text

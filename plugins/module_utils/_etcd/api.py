@@ -1,0 +1,179 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""etcd's HTTP API (its gRPC gateway, /v3), its health and its metrics. Ids are hexadecimal, as etcdctl shows them.
+
+Numbers of 64 bits are decimal strings in its JSON. Nothing here but put, lock and lease writes into the cluster's
+log; a list of alarms would as well (server/etcdserver/v3_server.go Alarm), so alarms are read from the status.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.host import Host
+from .access import Access, local
+from .evidence import Evidence
+from .metrics import parse
+from .version import Version, has_readyz
+from .version import parse as parse_version
+
+
+@dataclass(frozen=True)
+class MemberInfo:
+    """One member as the cluster's own list has it."""
+
+    id: str
+    name: str
+    client_urls: tuple[str, ...] = ()
+    is_learner: bool = False
+
+
+@dataclass(frozen=True)
+class Membership:
+    """The cluster's list of members, as one member has it."""
+
+    cluster_id: str
+    asked: str
+    members: tuple[MemberInfo, ...]
+
+    @property
+    def voters(self) -> list[MemberInfo]:
+        return [member for member in self.members if not member.is_learner]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a member stands. ``errors`` are its alarms and complaints; ``index`` the last entry that it knows of."""
+
+    id: str
+    version: Version
+    leader: str
+    term: int
+    index: int
+    applied: int
+    db_size: int
+    errors: tuple[str, ...] = ()
+    is_learner: bool = False
+
+    @property
+    def is_leader(self) -> bool:
+        return self.leader == self.id
+
+
+class GatewayError(NodewardError):
+    """An answer other than yes; ``status`` is HTTP's."""
+
+    def __init__(self, what: str, where: str, status: int) -> None:
+        off = status == 404
+        remedy = (
+            "Start etcd with enable-grpc-gateway: true, which --config-file leaves off where it does not say so"
+            if off
+            else "See the log of etcd"
+        )
+        super().__init__("its HTTP gateway is off" if off else what, where, remedy)
+        self.status = status
+
+
+class Etcd:
+    """One member through the host port. All methods raise NodewardError where nobody answers, or not as expected."""
+
+    def __init__(self, host: Host, access: Access, url: str = "") -> None:
+        self._host = host
+        self._access = access
+        self.url = local(url) if url else access.client
+        self._is_own = not url
+
+    def other(self, url: str) -> Etcd:
+        """Return another member of the cluster, asked with the same certificates."""
+        return Etcd(self._host, self._access, url)
+
+    def evidence(self) -> Evidence:
+        """Return what the member's metrics say."""
+        url = self._access.metrics if self._is_own and self._access.metrics else self.url
+        answer = self._host.send_http(self._access.request(url, "/metrics"))
+        if answer.status != 200:
+            raise GatewayError(f"its metrics were answered with {answer.status}", url, 0)
+        return Evidence.of(parse(answer.body), self._host.wall_clock())
+
+    def trouble(self, version: Version) -> str:
+        """Say why the member is not ready, '' where it is: a linearizable read goes through, no alarm stands."""
+        url = self._access.metrics if self._is_own and self._access.metrics else self.url
+        path = "/readyz" if has_readyz(version) else "/health"
+        try:
+            answer = self._host.send_http(self._access.request(url, path))
+        except NodewardError as error:
+            return f"{error.where}: {error.what}"
+        if answer.status == 200 and '"false"' not in answer.body:
+            return ""
+        return f"{url}{path}: {answer.status} {' '.join(answer.body.split())[:200]}"
+
+    def members(self) -> Membership:
+        """Return the list of members, as this one has it."""
+        told = self.call("/v3/cluster/member/list", {})
+        header = told.get("header") or {}
+        return Membership(
+            cluster_id=_hex(header.get("cluster_id")),
+            asked=_hex(header.get("member_id")),
+            members=tuple(
+                MemberInfo(
+                    id=_hex(each.get("ID")),
+                    name=str(each.get("name") or ""),
+                    client_urls=tuple(each.get("clientURLs") or ()),
+                    is_learner=bool(each.get("isLearner")),
+                )
+                for each in told.get("members") or []
+            ),
+        )
+
+    def status(self) -> Status:
+        """Return how the member stands."""
+        told = self.call("/v3/maintenance/status", {})
+        return Status(
+            id=_hex((told.get("header") or {}).get("member_id")),
+            version=parse_version(str(told.get("version", ""))),
+            leader=_hex(told.get("leader")),
+            term=int(told.get("raftTerm") or 0),
+            index=int(told.get("raftIndex") or 0),
+            applied=int(told.get("raftAppliedIndex") or 0),
+            db_size=int(told.get("dbSize") or 0),
+            errors=tuple(str(each) for each in told.get("errors") or ()),
+            is_learner=bool(told.get("isLearner")),
+        )
+
+    def move_leader(self, to: str) -> None:
+        """Hand the leadership over; only the leader takes this."""
+        self.call("/v3/maintenance/transfer-leadership", {"targetID": str(int(to, 16))}, patience=15.0)
+
+    def call(self, path: str, body: Mapping[str, Any], patience: float = 5.0) -> dict[str, Any]:
+        """Make one call of the gateway."""
+        request = self._access.request(self.url, path, json.dumps(body), patience)
+        answer = self._host.send_http(request)
+        try:
+            told = json.loads(answer.body)
+        except ValueError:
+            told = None
+        if answer.status != 200 or not isinstance(told, dict):
+            error = (told.get("message") or told.get("error")) if isinstance(told, dict) else answer.body[:200]
+            raise GatewayError(
+                f"{path} was answered with {answer.status}: {error or 'no JSON'}", self.url, answer.status
+            )
+        return told
+
+
+def coded(text: str) -> str:
+    """Write a key or a value as the gateway takes it."""
+    return base64.b64encode(text.encode()).decode("ascii")
+
+
+def decoded(text: str) -> str:
+    """Read a key or a value of the gateway's."""
+    return base64.b64decode(text).decode(errors="replace")
+
+
+def _hex(number: object) -> str:
+    """Write an id as etcdctl does; 0 is nobody's."""
+    return f"{int(str(number)):x}" if str(number).isdigit() and int(str(number)) else ""

@@ -1,0 +1,225 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What all members of a cluster are to run with: decided once over all of them, never by one alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import timing
+from .evidence import Evidence
+from .settings import (
+    COMPACTION_MODE,
+    COMPACTION_RETENTION,
+    ELECTION,
+    HEARTBEAT,
+    NAMES,
+    QUOTA,
+    SNAPSHOT_COUNT,
+    Effective,
+    Value,
+    Values,
+)
+from .timing import Choice, Problem
+
+FIXED, MEASURED = MODES = ("fixed", "measured")
+
+# Defaults of the policy, in milliseconds.
+DEFAULT_HEARTBEAT, DEFAULT_ELECTION = 250, 5000
+
+# etcd warns above (server/storage/quota.go MaxQuotaBytes); the largest that is asked for here, in bytes.
+LARGEST_QUOTA = 8 * 1024**3
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is wanted; None leaves a setting alone. The first two are milliseconds, for mode ``fixed``."""
+
+    mode: str = FIXED
+    heartbeat_interval: int = DEFAULT_HEARTBEAT
+    election_timeout: int = DEFAULT_ELECTION
+    snapshot_count: int | None = None
+    auto_compaction_mode: str | None = None
+    auto_compaction_retention: str | None = None
+    quota_backend_bytes: int | None = None
+    io_priority: bool = True
+
+    @property
+    def others(self) -> dict[str, Value]:
+        """Return what is wanted beside heartbeat and election timeout."""
+        given = {
+            SNAPSHOT_COUNT: self.snapshot_count,
+            COMPACTION_MODE: self.auto_compaction_mode,
+            COMPACTION_RETENTION: self.auto_compaction_retention,
+            QUOTA: self.quota_backend_bytes,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member as its node saw it. Ids are hexadecimal; ``peers`` are the ids in etcd's own list of members.
+
+    ``configured`` is what its next start would give it, None where that is not known. ``obstacle`` says why its
+    configuration cannot be written, '' where it can.
+    """
+
+    host: str
+    name: str
+    member_id: str
+    cluster_id: str
+    effective: Effective
+    configured: Values | None = None
+    evidence: Evidence = field(default_factory=Evidence)
+    peers: tuple[str, ...] = ()
+    learners: tuple[str, ...] = ()
+    flavour: str = ""
+    obstacle: str = ""
+    unseen: str = ""
+
+    def differs(self, wanted: Values) -> bool:
+        """Tell whether it runs with other values, or would after its next start."""
+        then = self.effective if self.configured is None else Effective(self.configured)
+        return bool(self.effective.differs(wanted) or then.differs(wanted))
+
+    @classmethod
+    def read(cls, host: str, told: Mapping[str, Any]) -> Member:
+        """Read what a node returned of one member (`site.shown`)."""
+        return cls(
+            host=host,
+            name=str(told.get("name") or ""),
+            member_id=str(told.get("member_id") or ""),
+            cluster_id=str(told.get("cluster_id") or ""),
+            effective=Effective(dict(told.get("values") or {}), frozenset(told.get("given") or ())),
+            configured=told.get("configured"),
+            evidence=Evidence.read(told.get("evidence") or {}),
+            peers=tuple(told.get("peers") or ()),
+            learners=tuple(told.get("learners") or ()),
+            flavour=str(told.get("flavour") or ""),
+            obstacle=str(told.get("obstacle") or ""),
+            unseen=str(told.get("unseen") or ""),
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """For one cluster: the values for all members, who needs them (followers first, the leader last), or why not.
+
+    ``choice`` is what `measured` would choose, in either mode.
+    """
+
+    cluster_id: str
+    members: tuple[Member, ...]
+    wanted: Values = field(default_factory=dict)
+    due: tuple[Member, ...] = ()
+    choice: Choice = field(default_factory=lambda: Choice(None, ""))
+    problems: tuple[Problem, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.refused)
+
+
+def decide(members: Sequence[Member], policies: Mapping[str, Policy]) -> list[Decision]:
+    """Decide for every cluster that was seen; ``policies`` are by host, and have to agree within a cluster."""
+    clusters: dict[str, list[Member]] = {}
+    for member in members:
+        # a member that could not be asked belongs to no cluster that is known: it must not pass for a whole one
+        clusters.setdefault(member.cluster_id or f"unknown on {member.host}", []).append(member)
+    return [_decide(name, group, policies) for name, group in sorted(clusters.items())]
+
+
+def _decide(name: str, members: Sequence[Member], policies: Mapping[str, Policy]) -> Decision:
+    evidence = [member.evidence for member in members]
+    listed = {peer for member in members for peer in member.peers}
+    choice = timing.measured(evidence, alone=len(listed) == 1)
+    seen = {member.member_id for member in members}
+    decision = Decision(name, tuple(members), choice=choice, missing=tuple(sorted(listed - seen)))
+    problems = [*_partial(decision, listed), *_disagreeing(members, policies)]
+    if problems:
+        return _with(decision, problems)
+    policy = policies[members[0].host]
+    if policy.mode == MEASURED and choice.values is None:
+        return _with(decision, [Problem(f"etcd_timing_mode is measured, and {choice.why}", refused=True)])
+    pair = timing.pair(policy.heartbeat_interval, policy.election_timeout)
+    wanted: dict[str, Value] = {**(choice.values if policy.mode == MEASURED and choice.values else pair)}
+    wanted.update(policy.others)
+    problems = [*value_problems(wanted, timing.largest_round_trip(evidence)), *_too_small(wanted, evidence)]
+    due = [member for member in members if member.differs(wanted)]
+    if due:
+        problems += timing.mixed([member.effective.values for member in members], wanted)
+        problems += [Problem(f"{member.host}: {member.obstacle}", refused=True) for member in due if member.obstacle]
+    in_order = sorted(due, key=lambda member: (member.evidence.is_leader, member.host))
+    return Decision(name, tuple(members), wanted, tuple(in_order), choice, tuple(problems), decision.missing)
+
+
+def _with(decision: Decision, problems: Sequence[Problem]) -> Decision:
+    return Decision(
+        decision.cluster_id,
+        decision.members,
+        choice=decision.choice,
+        problems=tuple(problems),
+        missing=decision.missing,
+    )
+
+
+def value_problems(wanted: Values, round_trip: float | None = None) -> Iterable[Problem]:
+    """Find what speaks against the values that are wanted, before anything is written."""
+    if HEARTBEAT in wanted or ELECTION in wanted:
+        yield from timing.problems(int(wanted[HEARTBEAT]), int(wanted[ELECTION]), round_trip)
+    if int(wanted.get(SNAPSHOT_COUNT, 1)) <= 0:
+        yield Problem("the snapshot count must be above 0", refused=True)
+    if wanted.get(COMPACTION_MODE, "periodic") not in ("periodic", "revision"):
+        yield Problem("the auto-compaction mode must be periodic or revision", refused=True)
+    yield from _compaction_problems(wanted)
+    quota = int(wanted.get(QUOTA, 0))
+    if quota < 0:
+        yield Problem("the quota must not be below 0 (0 is etcd's default of 2 GiB)", refused=True)
+    if quota > LARGEST_QUOTA:
+        yield Problem(
+            f"a quota of {quota} bytes is above the 8 GiB that etcd is made for; it starts and warns", severity="low"
+        )
+
+
+def _compaction_problems(wanted: Values) -> Iterable[Problem]:
+    retention = str(wanted.get(COMPACTION_RETENTION, "0"))
+    digits = retention.rstrip("hms")
+    if not digits.isascii() or not digits.isdecimal() or len(retention) - len(digits) > 1:
+        yield Problem(f"the retention {retention!r} is neither a number nor a duration such as 5m or 8h", refused=True)
+    elif wanted.get(COMPACTION_MODE) == "revision" and digits != retention:
+        yield Problem(f"with the mode revision the retention is a number of revisions, not {retention!r}", refused=True)
+
+
+def _too_small(wanted: Values, evidence: Sequence[Evidence]) -> Iterable[Problem]:
+    """Refuse a quota that the database is near to: at the quota etcd takes no more writes (alarm NOSPACE)."""
+    quota, size = int(wanted.get(QUOTA, 0)), max((each.db_size for each in evidence), default=0)
+    if 0 < quota < 2 * size:
+        yield Problem(f"a quota of {quota} bytes is below twice the largest database ({size} bytes)", refused=True)
+
+
+def _partial(decision: Decision, listed: set[str]) -> Iterable[Problem]:
+    unseen = [member for member in decision.members if member.unseen]
+    for member in unseen:
+        yield Problem(f"{member.host}: {member.unseen}", refused=True, id="unseen")
+    if not unseen and not listed:
+        yield Problem("no member told the list of members", refused=True, id="unseen")
+    if decision.missing:
+        yield Problem(
+            f"{len(decision.missing)} of {len(listed)} members were not seen (ids {', '.join(decision.missing)}), and "
+            "the values have to be equal on all of them",
+            refused=True,
+            id="partial",
+        )
+
+
+def _disagreeing(members: Sequence[Member], policies: Mapping[str, Policy]) -> Iterable[Problem]:
+    kinds = {policies[member.host] for member in members}
+    if len(kinds) > 1:
+        yield Problem("the variables etcd_timing_* differ between its members' hosts", refused=True)
+
+
+def unequal(members: Sequence[Member]) -> list[str]:
+    """Return the settings in which the members of a cluster differ."""
+    return [name for name in NAMES if len({str(member.effective.values.get(name)) for member in members}) > 1]

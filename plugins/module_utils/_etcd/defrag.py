@@ -1,0 +1,208 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Defragmentation where it pays: one member, under the cluster's lock, and never when anything speaks against it.
+
+etcd answers nothing, not even /livez, while it copies its database (server/storage/backend/backend.go defrag), so a
+member whose copy takes too long is killed by the kubelet. Source of the thresholds: the alerts of etcd's mixin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.host import Host
+from . import lock, member, quorum, seen, version
+from .lock import Lock
+from .member import OUTAGE, RESTART, Member, Wanted
+from .quorum import Cluster
+from .seen import Seen
+
+TRAP = "etcd_defrag"
+
+# Bytes a second that a copy manages on a slow disk; etcd's own metric says "about 1 second per 100 MB".
+SPEED = 100 * 1024**2 / 2
+# kubeadm's liveness probe of etcd: every 10 s, 8 failures, 15 s each (util/staticpod/utils.go). Half of the first 80.
+BUDGET = 40.0
+# Seconds that a copy is given beyond what is predicted, before the answer is no longer waited for.
+EXTRA = 30.0
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "least_bytes": {"type": "int", "default": 100 * 1024**2},
+    "most_in_use": {"type": "float", "default": 0.5},
+    "allow": {"type": "bool", "default": False},
+    "any_version": {"type": "bool", "default": False},
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When it pays: at least so many bytes to win, of a database that is in use by no more than this share."""
+
+    least_bytes: int = 100 * 1024**2
+    most_in_use: float = 0.5
+    allow: bool = False
+    any_version: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a member is worth it, and what it would take: ``wins`` in bytes, ``seconds`` predicted."""
+
+    pays: bool
+    wins: int
+    seconds: float
+    why: str
+    refused: str = ""
+
+
+def judge(size: int, in_use: int, running: version.Version, policy: Policy) -> Verdict:
+    """Decide by the sizes of one member's database, in bytes; pure."""
+    wins, seconds = max(size - in_use, 0), predicted(size)
+    share = in_use / size if size else 1.0
+    told = f"{size} bytes, {share:.0%} in use"
+    if wins < policy.least_bytes:
+        return Verdict(False, wins, seconds, f"{told}: {wins} bytes to win, below {policy.least_bytes}")
+    if share > policy.most_in_use:
+        return Verdict(False, wins, seconds, f"{told}: more than {policy.most_in_use:.0%}")
+    return Verdict(True, wins, seconds, told, _refused(seconds, running, policy.any_version))
+
+
+def predicted(size: int) -> float:
+    """Return how long a copy may take, in seconds."""
+    return round(size / SPEED, 1)
+
+
+def patience(size: int) -> float:
+    """Return how long its answer is waited for, in seconds."""
+    return 2 * predicted(size) + EXTRA
+
+
+def _refused(seconds: float, running: version.Version, any_version: bool) -> str:
+    if not any_version and not version.defrag_is_safe(running):
+        number = ".".join(map(str, running))
+        return (
+            f"etcd {number} can corrupt a database that is defragmented while it takes a snapshot from the leader "
+            "(etcd-io/etcd#20271, mended in 3.4.38, 3.5.23 and 3.6.5)"
+        )
+    if seconds > BUDGET:
+        return (
+            f"it may take {seconds:.0f} s, more than half of what the kubelet gives etcd before it kills it "
+            f"({2 * BUDGET:.0f} s); raise the liveness probe's failureThreshold, or delete what fills it first"
+        )
+    return ""
+
+
+@dataclass
+class Result:
+    """What the module returns, for all members of this node."""
+
+    members: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    changed: bool = False
+
+    def shown(self) -> dict[str, Any]:
+        return {"changed": self.changed, "members": self.members, "changes": self.changes, "findings": []}
+
+
+def run(host: Host, policy: Policy, check_mode: bool) -> dict[str, Any]:
+    """Defragment the members of this node that are worth it. Raises NodewardError where one is and may not be."""
+    result = Result()
+    for found in seen.look(host):
+        _one(host, found, policy, check_mode, result)
+    return result.shown()
+
+
+def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Result) -> None:
+    name = found.name
+    if found.unseen:
+        raise NodewardError(found.unseen, f"etcd member {name}", "See whether etcd is well, then run again")
+    evidence = found.evidence
+    verdict = judge(evidence.db_size, evidence.db_in_use, version.parse(evidence.version), policy)
+    told: dict[str, Any] = {
+        "name": name, "before": evidence.db_size, "in_use": evidence.db_in_use, "after": None, "seconds": None,
+        "pays": verdict.pays, "why": verdict.why, "predicted_seconds": verdict.seconds,
+    }  # fmt: skip
+    result.members.append(told)
+    if not verdict.pays:
+        return
+    if verdict.refused:
+        raise NodewardError(
+            what=f"is not defragmented: {verdict.refused}", where=f"etcd member {name}", remedy="Mend that first"
+        )
+    if check_mode or not policy.allow:
+        result.changed = result.changed or policy.allow
+        return
+    told.update(_defragment(Member(host, found, _wanted(found)), evidence.db_size))
+    result.changed = True
+    result.changes.append(
+        {
+            "trap": TRAP,
+            "target": f"database of etcd member {name}",
+            "before": f"{told['before']} bytes",
+            "after": f"{told['after']} bytes",
+            "why": "what deleted keys have left counts towards etcd's quota",
+            "disrupts": "",
+        }
+    )
+
+
+def _wanted(found: Seen) -> Wanted:
+    cluster = found.membership.cluster_id if found.membership else ""
+    return Wanted(cluster, {}, allow=(RESTART, OUTAGE), with_snapshot=False)
+
+
+def _defragment(target: Member, size: int) -> dict[str, Any]:
+    """Do it under the lock: the cluster well before and after, the leader moved away."""
+    host = target.host
+    before = target.require_well(target.look())
+    name = (host.read_text("/proc/sys/kernel/hostname") or "").strip()
+    holder = lock.holder(name, f"defragmentation of etcd {target.seen.name}")
+    with lock.held(host, target.others(before), holder) as kept:
+        cluster = target.require_well(target.look())
+        moved = target.hand_over(cluster)
+        began = host.clock()
+        with _kept_alive(kept):
+            target.etcd.call("/v3/maintenance/defragment", {}, patience=patience(size))
+        seconds = round(host.clock() - began, 2)
+        _wait(target, kept, cluster)
+        return {"after": target.etcd.evidence().db_size, "seconds": seconds, "moved_leader_to": moved}
+
+
+@contextlib.contextmanager
+def _kept_alive(kept: Lock) -> Iterator[None]:
+    """Keep the lock alive from a thread of its own, while the call that holds us up goes on."""
+    ends = threading.Event()
+
+    def keep() -> None:
+        while not ends.wait(lock.INTERVAL):
+            with contextlib.suppress(NodewardError):  # whether it was lost, the next call after us tells
+                kept.keep()
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join(timeout=30)
+
+
+def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
+    deadline = target.host.clock() + member.PATIENCE
+    while True:
+        kept.keep()
+        found = quorum.obstacles(target.look())
+        status = target.etcd.status() if not found else None
+        if status is not None and status.applied >= cluster.index:
+            return
+        if target.host.clock() >= deadline:
+            raise NodewardError(
+                what=f"is not well after its defragmentation: {'; '.join(found) or 'it is behind'}",
+                where=f"etcd member {target.seen.name}",
+                remedy="See its log",
+            )
+        target.host.sleep(member.INTERVAL)

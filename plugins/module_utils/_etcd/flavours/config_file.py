@@ -1,0 +1,22 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""etcd with --config-file: a YAML file is all that it reads, flags and variables are ignored."""
+
+from __future__ import annotations
+
+from ..._core.host import Host
+from ..settings import NAMES
+from .base import UNIT, Flavour, Place, Running, Site
+
+FLAVOUR = Flavour("config-file", restarts=UNIT, priority_by_unit=True, quotes_words=True)
+
+
+def recognise(running: Running, host: Host) -> Site | None:
+    """Find the file of a member that a unit of systemd runs."""
+    path = running.config_file
+    if not path or not running.unit or running.is_pod:
+        return None
+    text = host.read_text(path)
+    if text is None:
+        return Site(FLAVOUR, unit=running.unit, obstacles=dict.fromkeys(NAMES, f"{path} is not there"))
+    place = Place("yaml-keys", path, {name: name for name in NAMES}, text)
+    return Site(FLAVOUR, (place,), dict.fromkeys(NAMES, 0), unit=running.unit)

@@ -1,0 +1,180 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""A unit of systemd, with variables in its EnvironmentFile (kubespray, Debian) or flags in its ExecStart.
+
+A setting is changed where it stands: etcd does not start with both a variable and a flag for the same one
+(pkg/flags verifyEnv). What stands nowhere goes into the environment file, and where there is none into ExecStart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..._core.errors import NodewardError
+from ..._core.formats import UnsureError, env, unit_flags
+from ..._core.host import Host
+from ..settings import NAMES, variable
+from .base import UNIT, Flavour, Place, Running, Site
+
+FLAVOUR = Flavour("systemd", restarts=UNIT, priority_by_unit=True)
+KUBESPRAY = Flavour(
+    "kubespray",
+    restarts=UNIT,
+    priority_by_unit=True,
+    upgrade="kubespray writes /etc/etcd.env anew at its next run, from etcd_heartbeat_interval, etcd_election_timeout, "
+    "etcd_snapshot_count, etcd_compaction_retention and etcd_quota_backend_bytes in the inventory",
+)
+DOCKER = Flavour("kubespray with docker", restarts=UNIT, priority_by_unit=False, upgrade=KUBESPRAY.upgrade)
+
+# Units that start a container which is not in their cgroup, with the file that it gets its variables from.
+CONTAINERS = {"etcd.service": "/etc/etcd.env", "etcd-events.service": "/etc/etcd-events.env"}
+
+# Files below are a package's: its next version writes them anew.
+OF_PACKAGES = ("/usr/lib/", "/lib/", "/run/")
+
+_START = re.compile(r"^[ \t]*ExecStart[ \t]*=[ \t]*\S", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What systemd knows of a unit: its files in reading order, and its environment files with their texts."""
+
+    name: str
+    files: Mapping[str, str]
+    environments: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def start(self) -> str:
+        """The file whose ExecStart counts, '' where none can be told."""
+        having = [path for path, text in self.files.items() if _START.search(text)]
+        return having[-1] if having else ""
+
+
+def recognise(running: Running, host: Host) -> Site | None:
+    """Find the unit of a process, or the one that started its container, and where its settings stand."""
+    if running.is_pod or running.config_file:
+        return None
+    name = running.unit if running.unit not in ("", "docker.service", "containerd.service") else ""
+    is_container = not name
+    if is_container:
+        name = next((unit for unit, path in CONTAINERS.items() if _is_of(host.read_text(path), running)), "")
+    unit = _unit(host, name) if name else None
+    if unit is None:
+        return None
+    flavour = FLAVOUR
+    if any(path in unit.environments for path in CONTAINERS.values()):
+        flavour = DOCKER if is_container else KUBESPRAY
+    if is_container and CONTAINERS[name] not in unit.environments:
+        text = host.read_text(CONTAINERS[name]) or ""
+        unit, flavour = _Unit(name, {}, {CONTAINERS[name]: text}), DOCKER
+    return _site(flavour, unit, running)
+
+
+def _is_of(text: str | None, running: Running) -> bool:
+    keys = ("ETCD_NAME", "ETCD_DATA_DIR")
+    try:
+        told = [env.get(text or "", key) for key in keys]
+    except UnsureError:
+        return False
+    return all(value and env.unquoted(value) == running.environment.get(key) for key, value in zip(keys, told))
+
+
+def _unit(host: Host, name: str) -> _Unit | None:
+    """Ask systemd; None where it does not know the unit or does not answer."""
+    properties = "FragmentPath,DropInPaths,EnvironmentFiles"
+    try:
+        shown = host.run(["systemctl", "show", f"--property={properties}", name]).splitlines()
+    except NodewardError:
+        return None
+    told: dict[str, list[str]] = {}
+    for line in shown:
+        key, _equals, value = line.partition("=")
+        told.setdefault(key, []).append(value)
+    paths = [*told.get("FragmentPath", []), *" ".join(told.get("DropInPaths", [])).split()]
+    files = {path: host.read_text(path) or "" for path in paths if path}
+    # 'EnvironmentFiles=/etc/default/etcd (ignore_errors=yes)', a line for each
+    named = [value.rpartition(" (")[0] or value for value in told.get("EnvironmentFiles", []) if value]
+    texts = {path: host.read_text(path) for path in named}
+    return _Unit(
+        name,
+        files,
+        {path: text for path, text in texts.items() if text is not None},
+        tuple(path for path, text in texts.items() if text is None),
+    )
+
+
+def _site(flavour: Flavour, unit: _Unit, running: Running) -> Site:
+    places = list(_places(unit))
+    homes: dict[str, int] = {}
+    obstacles: dict[str, str] = {}
+    for name in NAMES:
+        home = _home(name, unit, running, places)
+        if isinstance(home, int):
+            homes[name] = home
+        else:
+            obstacles[name] = home
+    used = sorted(set(homes.values()))
+    return Site(
+        flavour,
+        tuple(places[number] for number in used),
+        {name: used.index(number) for name, number in homes.items()},
+        unit=unit.name,
+        obstacles=obstacles,
+    )
+
+
+def _places(unit: _Unit) -> Iterator[Place]:
+    """Yield everything that settings may stand in: variables, flags within a variable, ExecStart."""
+    for path, text in unit.environments.items():
+        yield Place("env", path, {name: variable(name) for name in NAMES}, text)
+        for holder in _flag_variables(unit, text):
+            yield Place("env", path, {name: f"{holder}:{name}" for name in NAMES}, text)
+    if unit.start:
+        yield Place("unit-flags", unit.start, {name: name for name in NAMES}, unit.files[unit.start])
+
+
+def _flag_variables(unit: _Unit, text: str) -> list[str]:
+    """Return the variables of an environment file that ExecStart takes as words: $DAEMON_ARGS, $ETCD_OPTS."""
+    start = unit.files.get(unit.start, "")
+    return [name for name in dict.fromkeys(env.names(text)) if re.search(rf"\$(?:{name}\b|\{{{name}\}})", start)]
+
+
+def _home(name: str, unit: _Unit, running: Running, places: list[Place]) -> int | str:
+    """Return the number of the place where a setting stands or belongs, or why there is none."""
+    try:
+        standing = [number for number, place in enumerate(places) if name in place.present()]
+    except UnsureError as unsure:
+        return f"its files cannot be read safely ({unsure})"
+    if len(standing) > 1 and len({places[number].format for number in standing}) > 1:
+        return f"{name} is set in {' and '.join(places[number].path for number in standing)}: leave one of them"
+    if standing:
+        return _writable(places, standing[-1])
+    return _new_home(name, unit, running, places)
+
+
+def _new_home(name: str, unit: _Unit, running: Running, places: list[Place]) -> int | str:
+    """Return where a setting belongs that stands nowhere yet, or why there is no such place."""
+    if name in running.flags or variable(name) in running.environment:
+        return f"{name} is set by something that {unit.name} starts or by its Environment=, not by a file known here"
+    by_variable = [number for number, place in enumerate(places) if place.keys[name] == variable(name)]
+    if by_variable:
+        return by_variable[-1]
+    if unit.missing:
+        return f"{unit.missing[0]}, which {unit.name} names, is not there; make it"
+    starts = [number for number, place in enumerate(places) if place.format == "unit-flags"]
+    return _writable(places, starts[0]) if starts else f"{unit.name} has neither environment file nor ExecStart"
+
+
+def _writable(places: list[Place], number: int) -> int | str:
+    place = places[number]
+    if place.format != "unit-flags":
+        return number
+    if place.path.startswith(OF_PACKAGES):
+        return f"{place.path} is a package's; copy it to /etc/systemd/system (systemctl edit --full) first"
+    try:
+        unit_flags.get(place.text, NAMES[0])
+    except UnsureError as unsure:
+        return f"{place.path}: {unsure}"
+    return number

@@ -1,0 +1,285 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""One member of etcd gets the values that were decided for all of them, without the cluster losing a write.
+
+    the whole cluster is well -> the lock -> a snapshot -> the leader hands over -> write, restart -> well and settled
+
+and back again, where any of it fails after the writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from .._core import journal
+from .._core.errors import NodewardError
+from .._core.host import Host
+from .._core.verbs import Reason, SetKey
+from . import access, apiserver, decision, lock, quorum, seen, snapshot
+from .api import Etcd, Membership
+from .lock import Lock
+from .quorum import Cluster, Look
+from .restart import Configuration, told
+from .seen import Seen
+from .settings import ELECTION, NAMES, Values
+
+TRAP = "etcd_timing"
+RESTART, OUTAGE = "etcd_restart", "etcd_outage"
+BACK = "back to what it was before the first run"
+WHY = "heartbeats that come too late make elections, and each stalls the cluster (incident A1)"
+
+# Seconds until a restarted member has to be well; a database of 8 GiB takes one to two minutes to open.
+PATIENCE = 240.0
+INTERVAL = 0.5
+# How long the cluster has to be steady before the next member, in election timeouts.
+SETTLED = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for: the values, or for the way back those of the journal; and what may be done."""
+
+    cluster_id: str
+    values: Values
+    allow: Collection[str] = ()
+    restore: bool = False
+    with_snapshot: bool = True
+    snapshot_folder: str = ""
+
+
+class Member:
+    """The member of one cluster on this node."""
+
+    def __init__(self, host: Host, found: Seen, wanted: Wanted) -> None:
+        self.host = host
+        self.seen = found
+        self.wanted = wanted
+        self.access = access.of(found.running, host)
+        self.etcd = Etcd(host, self.access)
+
+    # --- what is to be done ---------------------------------------------------------------------------
+
+    def plan(self) -> tuple[list[SetKey], bool]:
+        """Return the writes, and whether a restart is due: also where a killed run has written and not restarted."""
+        if self.wanted.restore:
+            changes = self._back()
+            return changes, bool(changes)
+        self._require_values()
+        reason = Reason(TRAP, WHY, disrupts=RESTART)
+        changes = self.seen.site.changes(self.wanted.values, reason)
+        return changes, bool(changes or self.seen.effective.differs(self.wanted.values))
+
+    def word(self) -> str:
+        """Return the consent that this needs: the others have to be a quorum without it."""
+        voters = len(self._membership().voters)
+        return RESTART if quorum.is_spare(voters) else OUTAGE
+
+    def _require_values(self) -> None:
+        for problem in decision.value_problems(self.wanted.values):
+            if problem.refused:
+                raise NodewardError(problem.what, "etcd_member", "Mend the variables etcd_timing_*")
+        obstacle = self.seen.site.obstacle(self.wanted.values)
+        if obstacle:
+            raise NodewardError(obstacle, f"etcd member {self.seen.name}", "Mend that, or set the values by hand")
+
+    def _back(self) -> list[SetKey]:
+        entries = dict(journal.decode(self.host.read_text(journal.PATH)).entries)
+        changes = []
+        for place in self.seen.site.places:
+            target = f"{place.format} {place.path}#{place.key}"
+            entry = entries.get(target)
+            if entry is None or entry.trap != TRAP:
+                continue
+            back = SetKey(
+                place.format, place.path, place.key, entry.after, entry.before, Reason(TRAP, BACK, disrupts=RESTART)
+            )
+            if back.present(self.host) == entry.after != entry.before:
+                changes.append(back)
+        return changes
+
+    # --- looking --------------------------------------------------------------------------------------
+
+    def look(self) -> Cluster:
+        """Ask all members how they are."""
+        listing = self._membership()
+        looks: dict[str, Look] = {}
+        for each in listing.members:
+            is_own = each.id == listing.asked
+            looks[each.id] = _asked(self.etcd if is_own else self._other(each.client_urls))
+        return Cluster(listing, listing.asked, looks)
+
+    def others(self, cluster: Cluster) -> list[Etcd]:
+        """Return the other members, to keep the lock through; the own one where it is alone."""
+        ids = [each for each in cluster.membership.members if each.id != cluster.own and each.client_urls]
+        return [*(self.etcd.other(each.client_urls[0]) for each in ids), self.etcd]
+
+    def _membership(self) -> Membership:
+        return self.etcd.members()
+
+    def _other(self, urls: tuple[str, ...]) -> Etcd | None:
+        return self.etcd.other(urls[0]) if urls else None
+
+    # --- doing ----------------------------------------------------------------------------------------
+
+    def change(self, changes: list[SetKey]) -> dict[str, Any]:
+        """Do it, all or nothing. Raises NodewardError with everything put back, or with what could not be."""
+        configuration = Configuration(self.host, self.seen, changes, forget=self.wanted.restore)
+        configuration.check()
+        before = self.require_well(self.look())
+        name = (self.host.read_text("/proc/sys/kernel/hostname") or "").strip()
+        with lock.held(self.host, self.others(before), lock.holder(name, f"restart of etcd {self.seen.name}")) as kept:
+            cluster = self.require_well(self.look())  # what held the lock before may have changed it
+            saved = self._save(cluster)
+            kept.keep()
+            moved = self.hand_over(cluster)
+            began = self.host.clock()
+            self._act(configuration, kept, cluster)
+            return {"snapshot": saved, "moved_leader_to": moved, "seconds": round(self.host.clock() - began, 1)}
+
+    def require_well(self, cluster: Cluster) -> Cluster:
+        found = quorum.obstacles(cluster)
+        if found:
+            raise NodewardError(
+                what=f"the cluster is not well: {'; '.join(found)}. Nothing was touched",
+                where=f"etcd member {self.seen.name}",
+                remedy="Mend that first (etcdctl endpoint status --cluster), then run again",
+            )
+        word = RESTART if quorum.is_spare(len(cluster.membership.voters)) else OUTAGE
+        if word not in self.wanted.allow:
+            raise NodewardError(
+                what=f"needs the consent {word}",
+                where=f"etcd member {self.seen.name}",
+                remedy=f"Allow it (harden_allow={word})",
+            )
+        return cluster
+
+    def _save(self, cluster: Cluster) -> str:
+        if not self.wanted.with_snapshot:
+            return ""
+        status = cluster.looks[cluster.own].status
+        size = status.db_size if status else 0
+        data_dir = self.seen.running.root + self.seen.data_dir
+        return snapshot.take(
+            self.host, self.access, (self.seen.name, self.etcd.url), size, data_dir, self.wanted.snapshot_folder
+        )
+
+    def hand_over(self, cluster: Cluster) -> str:
+        """Move the leader away, so that nobody has to miss it; returns to whom."""
+        to = cluster.successor()
+        if cluster.leader != cluster.own or not to:
+            return ""
+        self.etcd.move_leader(to)
+        deadline = self.host.clock() + 10
+        while self.etcd.status().leader != to:
+            if self.host.clock() >= deadline:
+                raise NodewardError(
+                    what=f"{cluster.name(to)} did not become the leader within 10 s",
+                    where=f"etcd member {self.seen.name}",
+                    remedy="See the logs of both members; nothing was changed",
+                )
+            self.host.sleep(0.1)
+        return cluster.name(to)
+
+    def _act(self, configuration: Configuration, kept: Lock, cluster: Cluster) -> None:
+        try:
+            configuration.write()
+            configuration.start()
+            self._settle(kept, cluster, self._wanted_values())
+        except (NodewardError, OSError) as error:
+            failed = told(error)
+            try:
+                configuration.put_back()
+                configuration.start()
+                self._settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
+            except (NodewardError, OSError) as second:
+                raise NodewardError(
+                    what=f"{failed}; and going back failed as well: {told(second)}",
+                    where=f"etcd member {self.seen.name}",
+                    remedy=f"Start it by hand; its configuration is that of before ({self._place()})",
+                ) from error
+            raise NodewardError(
+                what=f"{failed}; its configuration was put back and it is well again",
+                where=f"etcd member {self.seen.name}",
+                remedy="Mend the cause, then run again",
+            ) from error
+        except BaseException:  # interrupted, or a fault of ours
+            configuration.put_back()
+            with contextlib.suppress(NodewardError):
+                configuration.start()
+            raise
+
+    def _wanted_values(self) -> Values:
+        """Return what it is to run with; on the way back what its files say now."""
+        if not self.wanted.restore:
+            return self.wanted.values
+        now = self._own()
+        return (now.configured() if now else None) or {}
+
+    def _place(self) -> str:
+        return self.seen.site.unit or self.seen.site.manifest
+
+    def _own(self) -> Seen | None:
+        alike = (self.seen.name, self.seen.data_dir)
+        return next((each for each in seen.look(self.host) if (each.name, each.data_dir) == alike), None)
+
+    def _settle(self, kept: Lock, cluster: Cluster, values: Values) -> None:
+        """Wait until it runs with these values, has caught up with what was written before, and stays well."""
+        deadline = self.host.clock() + PATIENCE
+        steady_since: float | None = None
+        leader, need = "", SETTLED * int(values.get(ELECTION) or self.seen.effective.values[ELECTION]) / 1000
+        while True:
+            kept.keep()
+            trouble, now_leader = self._trouble(cluster, values)
+            if trouble or now_leader != leader:
+                leader, steady_since = now_leader, None
+            if not trouble:
+                steady_since = self.host.clock() if steady_since is None else steady_since
+                if self.host.clock() - steady_since >= need:
+                    return
+            if self.host.clock() >= deadline:
+                why = trouble or "the leader changes again and again"
+                raise NodewardError(
+                    what=f"is not well {PATIENCE:.0f} s after its restart: {why}",
+                    where=f"etcd member {self.seen.name}",
+                    remedy="See its log",
+                )
+            self._stop_waiting(trouble)
+            self.host.sleep(INTERVAL)
+
+    def _stop_waiting(self, trouble: str) -> None:
+        """Raise at once where systemd says that it will not start: a value that etcd does not take ends it."""
+        unit = self.seen.site.unit
+        if trouble and unit:
+            state = self.host.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
+            if state == "failed":
+                raise NodewardError(what="does not start", where=unit, remedy=f"See journalctl -u {unit}")
+
+    def _trouble(self, cluster: Cluster, values: Values) -> tuple[str, str]:
+        """Say what is not as it should be yet, '' where all is, and who leads."""
+        own = self._own()
+        if own is None:
+            return "it does not run", ""
+        different = own.effective.differs({name: values[name] for name in NAMES if name in values})
+        if different:
+            return f"it runs with other values of {', '.join(different)}", ""
+        look = _asked(self.etcd)
+        if look.status is None or look.trouble:
+            return look.trouble or "it told no status", ""
+        if not look.status.leader:
+            return "it knows no leader", ""
+        if look.status.applied < cluster.index:
+            return f"it is {cluster.index - look.status.applied} entries behind", look.status.leader
+        return apiserver.trouble(self.host, urlsplit(self.etcd.url).port), look.status.leader
+
+
+def _asked(etcd: Etcd | None) -> Look:
+    if etcd is None:
+        return Look(trouble="it tells no address for clients")
+    try:
+        status = etcd.status()
+        return Look(status, etcd.evidence(), etcd.trouble(status.version))
+    except NodewardError as error:
+        return Look(trouble=f"{error.where}: {error.what}")

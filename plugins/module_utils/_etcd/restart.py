@@ -1,0 +1,86 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Writing a member's configuration and starting it anew, with the way back. What happens between is member.py's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._core import journal
+from .._core.errors import NodewardError
+from .._core.host import Host
+from .._core.verbs import Reason, SetKey, WriteFile
+from .flavours import KUBELET
+from .seen import Seen
+
+
+class Configuration:
+    """The files of one member. Everything that it writes, it can put back byte for byte."""
+
+    def __init__(self, host: Host, seen: Seen, changes: Sequence[SetKey], forget: bool = False) -> None:
+        self._host = host
+        self._seen = seen
+        self._changes = list(changes)
+        self._forget = forget
+        self._texts = {change.path: host.read_text(change.path) for change in changes}
+        self._journal = host.read_text(journal.PATH)
+
+    @property
+    def by_kubelet(self) -> bool:
+        return self._seen.site.flavour.restarts == KUBELET
+
+    def check(self) -> None:
+        """Raise NodewardError for what can be known to fail, having only looked."""
+        for change in self._changes:
+            change.check(self._host)
+        recorded = self._recorded()
+        if recorded is not None:
+            recorded.check(self._host)
+
+    def write(self) -> None:
+        """Write the journal, then the files. For a static pod this is the restart. Raises NodewardError, OSError."""
+        recorded = self._recorded()
+        if recorded is not None and not self._forget:
+            recorded.act(self._host)
+        for change in self._changes:
+            change.act(self._host)
+            change.verify(self._host)
+        if recorded is not None and self._forget:
+            recorded.act(self._host)
+
+    def start(self) -> None:
+        """Have systemd start it anew, in order: etcd hands its leadership over at SIGTERM. Raises NodewardError."""
+        if not self.by_kubelet:
+            unit = self._seen.site.unit
+            self._host.run(["systemctl", "daemon-reload"])
+            # a unit that failed too often is else not started again (StartLimitBurst=)
+            self._host.run(["systemctl", "reset-failed", unit])
+            self._host.run(["systemctl", "restart", unit])
+
+    def put_back(self) -> None:
+        """Bring files and journal back to what they were. Raises OSError."""
+        for path, text in self._texts.items():
+            if text is not None and self._host.read_text(path) != text:
+                self._host.write_file(path, text, 0o600)
+        if self._host.read_text(journal.PATH) != self._journal:
+            if self._journal is None:
+                self._host.remove_file(journal.PATH)
+            else:
+                self._host.write_file(journal.PATH, self._journal, journal.MODE)
+
+    def _recorded(self) -> WriteFile | None:
+        known = journal.decode(self._journal)
+        if self._forget:
+            after = known.without([change.target for change in self._changes])
+        else:
+            after = known.record(self._changes)
+        if not self._changes or after == known:
+            return None
+        reason = Reason("journal", "what restore goes by")
+        return WriteFile(journal.PATH, self._journal, after.encode(), reason, journal.MODE)
+
+
+def told(error: Exception) -> str:
+    """Say an error in a sentence."""
+    if isinstance(error, NodewardError):
+        return f"{error.where}: {error.what}"
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)

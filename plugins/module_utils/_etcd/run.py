@@ -1,0 +1,98 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What the module etcd_member does on a node, and how it tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.host import Host, LocalHost
+from .._core.verbs import describe, diff
+from . import seen
+from .member import OUTAGE, RESTART, TRAP, Member, Wanted
+from .settings import NAMES, Value, read
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["hardened", "restored"], "default": "hardened"},
+    "clusters": {"type": "dict", "required": True},
+    "allow": {"type": "list", "elements": "str", "choices": [RESTART, OUTAGE], "default": []},
+    "snapshot": {"type": "bool", "default": True},
+    "snapshot_folder": {"type": "path"},
+}
+
+
+def wanted(params: Mapping[str, Any]) -> list[Wanted]:
+    """Read the module's parameters. Raises NodewardError."""
+    return [
+        Wanted(
+            cluster_id=cluster_id,
+            values=_values(given or {}),
+            allow=tuple(params["allow"]),
+            restore=params["state"] == "restored",
+            with_snapshot=params["snapshot"],
+            snapshot_folder=params["snapshot_folder"] or "",
+        )
+        for cluster_id, given in params["clusters"].items()
+    ]
+
+
+def _values(given: Mapping[str, Any]) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for name, value in given.items():
+        told = read(name, str(value)) if name in NAMES else None
+        if told is None:
+            raise NodewardError(
+                what=f"{value!r} is no value of {name!r}",
+                where="etcd_member clusters",
+                remedy=f"Give values of {', '.join(NAMES)}",
+            )
+        values[name] = told
+    return values
+
+
+def run(host: LocalHost, wanted: list[Wanted], check_mode: bool) -> dict[str, Any]:
+    """Do it under the node's lock, so that no other run of the collection meets it."""
+    with nullcontext() if check_mode else host.lock():
+        return _run(host, wanted, check_mode)
+
+
+def _run(host: Host, wanted: list[Wanted], check_mode: bool) -> dict[str, Any]:
+    """Bring the members of this node to what is wanted, one after the other; return the module's result."""
+    result: dict[str, Any] = {"changed": False, "changes": [], "pending": [], "findings": [], "diff": [], "members": []}
+    for each in wanted:
+        for found in seen.look(host):
+            if found.membership is not None and found.membership.cluster_id == each.cluster_id:
+                _one(Member(host, found, each), result, check_mode)
+    return result
+
+
+def _one(member: Member, result: dict[str, Any], check_mode: bool) -> None:
+    changes, due = member.plan()
+    if not due:
+        return
+    word = member.word()
+    shown = [describe(change) for change in changes] or [_restart_only(member, word)]
+    shown = [{**change, "disrupts": word} for change in shown]
+    if word not in member.wanted.allow:
+        result["pending"] += shown
+        return
+    if not check_mode:
+        done = member.change(changes)
+        result["members"].append({"name": member.seen.name, **done})
+    result["changed"] = True
+    result["changes"] += shown
+    result["diff"] += [diff(change) for change in changes]
+
+
+def _restart_only(member: Member, word: str) -> dict[str, str | None]:
+    place = member.seen.site.unit or member.seen.site.manifest
+    return {
+        "trap": TRAP,
+        "target": f"restart {place}",
+        "before": None,
+        "after": None,
+        "why": "its files say what is wanted, and it runs with something else",
+        "disrupts": word,
+    }

@@ -1,0 +1,100 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""A snapshot of the whole database before the first member is touched. It holds every Secret of the cluster.
+
+etcd streams the database and then its SHA-256 (server/etcdserver/api/v3rpc/maintenance.go Snapshot), which is left at
+the end of the file as etcdctl does; `etcdctl snapshot restore` checks it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import posixpath
+import re
+import time
+from collections.abc import Iterable, Iterator
+
+from .._core.errors import NodewardError
+from .._core.host import Host
+from .access import Access
+
+FOLDER = "/var/lib/nodeward/etcd"
+# Tried in this order where the one before is on the disk of etcd's own data.
+ELSEWHERE = (FOLDER, "/var/backups/nodeward-etcd", "/root/nodeward-etcd", "/opt/nodeward-etcd")
+MODE = 0o600
+KEPT = 2  # snapshots, the newest
+OLDEST = 7 * 86400.0  # seconds
+PATIENCE = 60.0  # seconds without a byte
+_NAME = re.compile(r"etcd-.+-([0-9]{8}T[0-9]{6}Z)\.db")
+_SUM = 32
+
+
+def take(host: Host, access: Access, member: tuple[str, str], size: int, data_dir: str, folder: str = "") -> str:
+    """Write a snapshot of the ``member`` (name, address), return its path, and remove older ones of ours.
+
+    Raises NodewardError. ``size`` is that of the database in bytes; twice as much has to be free.
+    """
+    name, url = member
+    where = folder or _folder(host, data_dir, size)
+    if host.free_space(where) < 2 * size:
+        raise NodewardError(
+            what=f"has not twice the {size} bytes of the database free",
+            where=where,
+            remedy="Make room, or name another folder (etcd_timing_snapshot_folder)",
+        )
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.wall_clock()))
+    path = posixpath.join(where, f"etcd-{name}-{stamp}.db")
+    request = access.request(url, "/v3/maintenance/snapshot", "{}", patience=PATIENCE)
+    try:
+        host.write_stream(path, _checked(chunks(host.stream(request)), url), MODE)
+    except OSError as error:
+        raise NodewardError(
+            what=f"the snapshot cannot be written: {error.strerror}", where=path, remedy="Make room, then run again"
+        ) from error
+    _age(host, where, path)
+    return path
+
+
+def chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Read the gateway's stream: a JSON object a line, the data in it in base64."""
+    for line in lines:
+        if line.strip():
+            told = json.loads(line)
+            if "error" in told:
+                raise ValueError(str(told["error"])[:200])
+            yield base64.b64decode((told.get("result") or {}).get("blob") or "")
+
+
+def _checked(data: Iterable[bytes], url: str) -> Iterator[bytes]:
+    """Pass the data on, and raise at its end unless the sum of it stands there."""
+    digest, tail = hashlib.sha256(), b""
+    try:
+        for piece in data:
+            joined = tail + piece
+            digest.update(joined[:-_SUM])
+            tail = joined[-_SUM:]
+            yield piece
+    except ValueError as error:
+        raise NodewardError(what=f"the snapshot broke off: {error}", where=url, remedy="See the log of etcd") from error
+    if digest.digest() != tail:
+        raise NodewardError(
+            what="the snapshot is not whole: its sum is another one", where=url, remedy="Run again, and see etcd's log"
+        )
+
+
+def _folder(host: Host, data_dir: str, size: int) -> str:
+    """Return the first folder on another disk than etcd's that has room, else the first with room, else the first."""
+    roomy = [folder for folder in ELSEWHERE if host.free_space(folder) >= 2 * size]
+    own = host.disk(data_dir)
+    return next((folder for folder in roomy if host.disk(folder) != own), (*roomy, FOLDER)[0])
+
+
+def _age(host: Host, folder: str, newest: str) -> None:
+    """Remove our snapshots beyond the newest ones, and all that are too old."""
+    found = [(match[1], name) for name in host.list_folder(folder) for match in [_NAME.fullmatch(name)] if match]
+    limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.wall_clock() - OLDEST))
+    for number, (stamp, name) in enumerate(sorted(found, reverse=True)):
+        path = posixpath.join(folder, name)
+        if (number >= KEPT or stamp < limit) and path != newest:
+            host.remove_file(path)

@@ -1,0 +1,260 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Show or make the changes of a plan: dry run, journal, patch, rollout, and back where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.plan import Finding
+from . import install, objects, places, rollout
+from .client import ApiError
+from .cluster_journal import ClusterJournal
+from .objects import ClusterPlan, FieldChange, Ref
+from .port import Api, Item
+from .rollout import Waiting
+
+# How often a change that somebody else's came in between of is planned anew.
+TRIES = 5
+
+# What the server itself keeps in an object, and no change of ours.
+_SERVERS_OWN = ("/metadata/resourceVersion", "/metadata/generation", "/metadata/managedFields", "/status")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the module was told: words of consent, whether only to look, how to wait."""
+
+    trap: str
+    allow: Collection[str]
+    check_mode: bool
+    waiting: Waiting
+
+
+def act(api: Api, orders: Orders, planned: Callable[[], ClusterPlan], forgets: bool = False) -> dict[str, Any]:
+    """Plan, and do what is allowed; plan anew where somebody else wrote in between. Returns the module's result.
+
+    ``forgets`` is for the way back: what is back is taken out of the journal. Raises NodewardError with nothing
+    changed, or with what the message says.
+    """
+    run = _Run(api, orders)
+    plan, pending = _made(run, orders, planned)
+    run.roll_out()
+    if forgets and not orders.check_mode:
+        ClusterJournal(api).forget([*(change.target for change in run.done), *plan.settled])
+    return {
+        "changed": bool(run.done),
+        "changes": [change.describe() for change in run.done],
+        "pending": [change.describe() for change in pending],
+        "findings": [finding.describe() for finding in plan.findings],
+        "diff": run.diffs,
+        "rollout": run.told,
+    }
+
+
+def _made(run: _Run, orders: Orders, planned: Callable[[], ClusterPlan]) -> tuple[ClusterPlan, tuple[FieldChange, ...]]:
+    """Return the plan by which the changes were made in the end, and what of it waits for consent."""
+    for attempt in range(TRIES):
+        plan = planned()
+        now, pending = plan.split(orders.allow)
+        _raise(plan, run.refusals(now))
+        try:
+            run.make(plan, now)
+            run.tidy()
+            return plan, pending
+        except ApiError as error:
+            if error.status != 409 or attempt == TRIES - 1:
+                run.tidy()
+                raise
+    raise AssertionError  # the last try returns or raises
+
+
+class _Run:
+    """What one run has done so far."""
+
+    def __init__(self, api: Api, orders: Orders) -> None:
+        self._api = api
+        self._orders = orders
+        self._before: dict[Ref, list[dict[str, Any]]] = {}  # pods before the patch, by what rolls them out
+        self._noted: list[FieldChange] = []  # in the journal, before they are done
+        self.done: list[FieldChange] = []
+        self.diffs: list[dict[str, str]] = []
+        self.told: list[str] = []
+
+    def refusals(self, now: Sequence[FieldChange]) -> list[str]:
+        """Return why these rollouts must not begin."""
+        found = []
+        for ref in self._rolled(now):
+            workload = self._api.get(ref.path) or {}
+            pods = install.pods_of(self._api, workload)
+            found += [str(each) for each in rollout.refusals(self._orders.trap, ref, workload, pods)]
+        return found
+
+    def make(self, plan: ClusterPlan, now: Sequence[FieldChange]) -> None:
+        """Patch one object after the other. Raises ApiError, with status 409 where one is newer than was read."""
+        for ref in objects.refs(now):
+            changes = [change for change in now if change.ref == ref]
+            present = plan.captured[ref.path]
+            patch = places.json_patch(present, objects.changed(present, changes))
+            foretold = self._api.patch(ref.path, patch, dry_run=True)
+            _require_kept(ref, foretold, changes)
+            if not self._orders.check_mode:
+                self._patch(ref, patch, changes)
+            self.diffs.append(_diff(ref, present, foretold))
+            self.done += changes
+
+    def _patch(self, ref: Ref, patch: Sequence[Item], changes: Sequence[FieldChange]) -> None:
+        for each in self._rolled(changes):
+            workload = self._api.get(each.path) or {}
+            if places.get(workload, "/spec/updateStrategy/type") != "OnDelete":  # then a person does it
+                self._before.setdefault(each, install.pods_of(self._api, workload))
+        for trap in dict.fromkeys(change.trap for change in changes):
+            own = [change for change in changes if change.trap == trap]
+            kept = {c.target: (objects.kept(c.before), objects.kept(c.after)) for c in own}
+            ClusterJournal(self._api).record(trap, kept)
+        self._noted += changes
+        self._api.patch(ref.path, patch, dry_run=False)
+
+    def tidy(self) -> None:
+        """Take out of the journal what was noted and not done: the server said no, or somebody was quicker.
+
+        What is as we wanted it stays in: another run of ours may have done it.
+        """
+        left = [change for change in self._noted if change.target not in {done.target for done in self.done}]
+        items = {ref: self._api.get(ref.path) or {} for ref in objects.refs(left)}
+        others = [change.target for change in left if places.get(items[change.ref], change.place) != change.after]
+        if others:
+            ClusterJournal(self._api).forget(others)
+
+    def roll_out(self) -> None:
+        """Wait for the pods of what was changed. Raises NodewardError, with the changes undone where it says so."""
+        for ref, before in self._before.items():
+            try:
+                rollout.wait(self._api, ref, before, self._waiting())
+            except rollout.PodFailedError as error:
+                raise self._undone(error) from error
+
+    def _waiting(self) -> Waiting:
+        how = self._orders.waiting
+
+        def say(line: str) -> None:
+            self.told.append(line)
+            how.say(line)
+
+        return replace(how, say=say)
+
+    def _rolled(self, changes: Sequence[FieldChange]) -> list[Ref]:
+        """Return what replaces its pods for these changes."""
+        node = objects.daemon_set(install.OPERATOR, "calico-node")
+        found = [node if ref.kind == "Installation" else ref for ref in objects.refs(changes)]
+        return list(dict.fromkeys(ref for ref in found if ref.kind in ("DaemonSet", "Deployment")))
+
+    def _undone(self, error: NodewardError) -> NodewardError:
+        """Bring back what was before, the last first, and return the error that says so."""
+        journal = ClusterJournal(self._api)
+        for ref in reversed(objects.refs(self.done)):
+            back = [change.inverse for change in self.done if change.ref == ref]
+            self._put_back(ref, back)
+        journal.forget([change.target for change in self.done])
+        return NodewardError(
+            what=f"{error.what}. What this run changed was put back, and the pods go back to it",
+            where=error.where,
+            remedy=error.remedy,
+        )
+
+    def _put_back(self, ref: Ref, changes: Sequence[FieldChange]) -> None:
+        for attempt in range(TRIES):
+            present = self._api.get(ref.path)
+            if present is None:
+                return
+            ours = [change for change in changes if places.get(present, change.place) == change.before]
+            patch = places.json_patch(present, objects.changed(present, ours))
+            try:
+                if patch:
+                    self._api.patch(ref.path, patch, dry_run=False)
+                return
+            except ApiError as error:
+                if error.status != 409 or attempt == TRIES - 1:
+                    raise
+
+
+def way_back(api: Api, trap: str) -> ClusterPlan:
+    """Return the plan that brings back what the journal knows of a trap; what someone else changed since is left."""
+    journal = ClusterJournal(api)
+    changes, findings, settled = [], [], []
+    captured: dict[str, Item] = {}
+    for target, entry in journal.entries.items():
+        where, _space, place = target.rpartition(" ")
+        ref = objects.ref_of(where)
+        if entry.trap != trap or ref is None:
+            continue
+        present = captured.get(ref.path) or api.get(ref.path)
+        before, after = objects.restored(entry.before), objects.restored(entry.after)
+        value = places.get(present, place)
+        if present is None or value == before:
+            settled.append(target)
+        elif value == after:
+            captured[ref.path] = present
+            changes.append(FieldChange(trap, ref, place, value, before, "back to what it was before the first run"))
+        else:
+            findings.append(_changed_since(FieldChange(trap, ref, place, value, before, "")))
+    return ClusterPlan(tuple(changes), tuple(findings), captured=captured, settled=tuple(settled))
+
+
+def _changed_since(change: FieldChange) -> Finding:
+    shown = change.describe()
+    return Finding(
+        id=f"{change.trap}.changed_since",
+        severity="medium",
+        where=shown["target"],
+        observed="absent" if shown["before"] is None else shown["before"],
+        wanted="absent" if shown["after"] is None else shown["after"],
+        why="someone else changed it after we did, so it is left as it is",
+        remedy="See who set it; if it is not wanted, set it back by hand",
+    )
+
+
+def _raise(plan: ClusterPlan, more: Sequence[str]) -> None:
+    told = [*map(str, plan.refusals), *more]
+    if told:
+        raise RefusedError(told)
+
+
+class RefusedError(NodewardError):
+    """Reasons not to start; each says where and what to do."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons), "", "")
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return " ".join(self.reasons)
+
+
+def _require_kept(ref: Ref, foretold: Item, changes: Sequence[FieldChange]) -> None:
+    """Refuse a change of which the server, or a webhook in it, would leave something out."""
+    lost = [change.place for change in changes if places.get(foretold, change.place) != change.after]
+    if lost:
+        raise NodewardError(
+            what=f"the API server leaves out or changes {', '.join(lost)}, so nothing was changed",
+            where=ref.where,
+            remedy="See which admission webhook or feature gate does that (the dry run says the same as "
+            "kubectl patch --dry-run=server)",
+        )
+
+
+def _diff(ref: Ref, present: Item, foretold: Item) -> dict[str, str]:
+    """Return what differs, and nothing else: the rest may hold what is nobody's business."""
+    before, after = (
+        {place: value for place, value in places.flat(item).items() if not place.startswith(_SERVERS_OWN)}
+        for item in (present, foretold)
+    )
+    different = [place for place in {**before, **after} if before.get(place) != after.get(place)]
+    return {
+        "before_header": ref.where,
+        "after_header": ref.where,
+        "before": "".join(f"{place}: {objects.encoded(before[place])}\n" for place in different if place in before),
+        "after": "".join(f"{place}: {objects.encoded(after[place])}\n" for place in different if place in after),
+    }

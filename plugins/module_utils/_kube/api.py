@@ -1,0 +1,186 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""An API server through kubernetes.core: the only file that imports it, and the Kubernetes client behind it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import AnsibleK8SModule
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
+
+try:
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    _ERRORS: tuple[type[Exception], ...] = (ApiException, HTTPError)
+except ImportError:  # AnsibleK8SModule names what is missing, in the words people know
+    _ERRORS = ()
+
+from .._core.errors import NodewardError
+from .._core.http import Request, send
+from .client import ApiError
+from .port import Item
+
+# What may come before the server says anything.
+_UNREACHED: tuple[type[Exception], ...] = (OSError, *_ERRORS)
+
+__all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "KubernetesApi", "NoAccessError", "connect"]
+
+# What managedFields says of our changes.
+MANAGER = "nodeward.calico"
+
+_TIMEOUT = (5, 60)  # seconds until connected, and for an answer
+_PROBES = 3  # requests of which the shortest is the round trip
+
+
+class NoAccessError(NodewardError):
+    """Nothing says how to reach an API server."""
+
+
+class KubernetesApi:
+    """An API server, by paths and plain dictionaries (see port.Api)."""
+
+    def __init__(self, request: Callable[..., Any], configuration: Any) -> None:
+        self._request = request
+        self._configuration = configuration
+        self._server = str(configuration.host)
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        try:
+            return self._call("get", path)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def items(self, path: str, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        wanted = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+        try:
+            answer = self._call("get", path, query=[("labelSelector", wanted)] if wanted else [])
+        except ApiError as error:
+            if error.status == 404:
+                return []
+            raise
+        return list(answer.get("items") or [])
+
+    def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+        return self._call("post", path, item)
+
+    def replace(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+        return self._call("put", path, item)
+
+    def patch(self, path: str, operations: Sequence[Item], dry_run: bool) -> dict[str, Any]:
+        query = [("fieldManager", MANAGER), *([("dryRun", "All")] if dry_run else [])]
+        return self._call("patch", path, list(operations), query, content_type="application/json-patch+json")
+
+    def delete(self, path: str, resource_version: str) -> None:
+        try:
+            self._call("delete", path, {"preconditions": {"resourceVersion": resource_version}})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def token(self, namespace: str, account: str) -> str:
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+        return str(self._call("post", path, wanted)["status"]["token"])
+
+    def try_token(self, path: str, token: str) -> int:
+        return send(replace(self._anonymous(path), headers={"Authorization": f"Bearer {token}"})).status
+
+    def _anonymous(self, path: str) -> Request:
+        """Return a request without the client certificate that we have."""
+        how = self._configuration
+        ca = Path(how.ssl_ca_cert).read_text(encoding="ascii") if how.ssl_ca_cert else None
+        return Request(self._server + path, ca=ca, verify=bool(how.verify_ssl))
+
+    def minor(self) -> int:
+        digits = "".join(c for c in str((self.get("/version") or {}).get("minor")) if c.isdigit())
+        return int(digits or 0)
+
+    def round_trip(self) -> float:
+        def once() -> float:
+            begin = time.monotonic()
+            self.get("/version")
+            return time.monotonic() - begin
+
+        return min(once() for _ in range(_PROBES))
+
+    def _call(
+        self, method: str, path: str, body: Any = None, query: Sequence[tuple[str, str]] = (), **how: str
+    ) -> dict[str, Any]:
+        try:
+            answer = self._request(
+                method, path, body=body, query_params=list(query), serialize=False, _request_timeout=_TIMEOUT, **how
+            )
+            told = json.loads(answer.data)
+        except _ERRORS as error:
+            raise self._error(method, path, error) from error
+        except ValueError as error:
+            raise ApiError(f"{method.upper()} was answered with something else than JSON", path, 0) from error
+        if not isinstance(told, dict):
+            raise ApiError(f"{method.upper()} was answered with something else than an object", path, 0)
+        return told
+
+    def _error(self, method: str, path: str, error: Any) -> NodewardError:
+        status = getattr(error, "status", None)
+        if not status:
+            return NodewardError(
+                what=f"the API server was not reached for {method.upper()} {path} ({_first_line(error)})",
+                where=self._server,
+                remedy="See that it runs and that the kubeconfig names it, then run again; what was done is not "
+                "done twice",
+            )
+        message = _message(error)
+        what = f"{method.upper()} was answered with {status}: {message}"
+        if status == 403:
+            return ApiError(
+                what, path, status, remedy=f"Give the user {_right(method)} on it, or use another kubeconfig"
+            )
+        return ApiError(what, path, status)
+
+
+def connect(module: Any = None, **access: Any) -> KubernetesApi:
+    """Return the API server that a module's authentication options, K8S_AUTH_* or a kubeconfig name.
+
+    Raises NoAccessError where nothing names one, NodewardError where it is not reached.
+    """
+    try:
+        client = get_api_client(module, **access)
+    except CoreException as error:
+        raise NoAccessError(
+            what=_first_line(error),
+            where="kubeconfig",
+            remedy="Name one in K8S_AUTH_KUBECONFIG or in the option kubeconfig",
+        ) from error
+    except _UNREACHED as error:
+        raise NodewardError(
+            what=f"the API server was not reached ({_first_line(error)})",
+            where="kubeconfig",
+            remedy="See that it runs and that the kubeconfig names it, then run again",
+        ) from error
+    return KubernetesApi(client.client.request, client.configuration)
+
+
+def _right(method: str) -> str:
+    verb = {"post": "create", "put": "update"}.get(method, method)
+    return f'the verb "{verb}"' if verb != "get" else 'the verbs "get" and "list"'
+
+
+def _message(error: Any) -> str:
+    body = getattr(error, "body", b"")
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(getattr(error, "reason", "") or "no reason given")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

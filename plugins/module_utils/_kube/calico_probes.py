@@ -1,0 +1,123 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""The module calico_probes: its options, and what it does with them on an API server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.plan import CONSENTS
+from . import act, budget, install, probes
+from .act import Orders
+from .install import Calico
+from .objects import ClusterPlan
+from .port import Api
+from .probes import ABSENT, TRAP, Policy
+from .rollout import Waiting
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "FATAL", ABSENT)
+
+# The defaults of the policy stand here and nowhere else.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "timeout": {"type": "int", "default": 60},
+    "initial_delay": {"type": "int", "default": 60},
+    "failure_threshold": {"type": "int", "default": 10},
+    "other_timeout": {"type": "int", "default": 10},
+    "startup_probe": {"type": "bool", "default": True},
+    "round_trip": {"type": "float"},
+    "startup_loglevel": {"type": "str", "choices": list(LEVELS)},
+    "containers": {"type": "str", "default": "[?name=='calico-node']"},
+    "pod_timeout": {"type": "int", "default": 600},
+}
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["hardened", "restored"], "default": "hardened"},
+    # all words, so that one list of consents serves every module
+    "allow": {"type": "list", "elements": "str", "choices": list(CONSENTS), "default": []},
+    **OPTIONS,
+}
+
+# What a JMESPath expression makes of a list of containers; Ansible has jmespath for json_query.
+Search = Callable[[str, Sequence[Any]], Any]
+
+
+def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting, search: Search) -> dict[str, Any]:
+    """Raise the floors, or bring back what was before, and return the module's result. Raises NodewardError."""
+    _require_sense(params)
+    orders = Orders(TRAP, params["allow"], check_mode, waiting)
+    if params["state"] == "restored":
+        return act.act(api, orders, lambda: act.way_back(api, TRAP), forgets=True)
+    seen: list[tuple[Calico, Policy]] = []
+
+    def planned() -> ClusterPlan:
+        calico = install.capture(api)
+        seen.append((calico, _policy(calico, params, search)))
+        return probes.plan(*seen[-1])
+
+    result = act.act(api, orders, planned)
+    return {**result, "facts": {TRAP: shown(*seen[-1])}}
+
+
+def shown(calico: Calico, policy: Policy) -> dict[str, Any]:
+    """Shape what was seen for results."""
+    version = calico.version
+    node = next((each for each in calico.containers if each.get("name") == probes.NODE), {})
+    return {
+        "install": "operator" if calico.operator else "manifest",
+        "version": None if version is None else ".".join(map(str, version)),
+        "managers": install.managers(calico.daemon_set, "livenessProbe"),
+        "installation_managers": install.managers(calico.installation, "spec") if calico.installation else [],
+        "nodes": len(calico.nodes),
+        "round_trip": round(calico.round_trip if policy.round_trip is None else policy.round_trip, 4),
+        "startup_needed": policy.seconds(calico),
+        "startup_budget": budget.present_seconds(node),
+    }
+
+
+def _policy(calico: Calico, params: Mapping[str, Any], search: Search) -> Policy:
+    floors = {name: params[name] for name in OPTIONS if name not in ("containers", "pod_timeout", "round_trip")}
+    milliseconds = params["round_trip"]
+    return Policy(
+        **floors,
+        containers=selected(calico, params["containers"], search),
+        round_trip=None if milliseconds is None else milliseconds / 1000,
+    )
+
+
+def selected(calico: Calico, expression: str, search: Search) -> tuple[str, ...]:
+    """Return the names of the containers that an expression selects. Raises NodewardError where it selects none."""
+    try:
+        found = search(expression, calico.containers)
+    except (ValueError, TypeError) as error:  # jmespath's own errors are ValueErrors
+        raise _bad_expression(expression, f"is no JMESPath expression ({error})") from error
+    found = [found] if isinstance(found, (dict, str)) else found
+    names = [str(each.get("name") if isinstance(each, dict) else each) for each in found or []]
+    unknown = probes.unknown_containers(calico, names)
+    if not names or unknown:
+        have = ", ".join(str(each.get("name")) for each in calico.containers)
+        raise _bad_expression(expression, f"selects {', '.join(unknown) or 'nothing'}; containers are {have}")
+    return tuple(names)
+
+
+def _bad_expression(expression: str, what: str) -> NodewardError:
+    return NodewardError(
+        what=f"{expression!r} {what}",
+        where=f"{TRAP}_containers",
+        remedy="Give an expression over the list of containers, for example [?name=='calico-node']",
+    )
+
+
+def _require_sense(params: Mapping[str, Any]) -> None:
+    for name in ("timeout", "failure_threshold", "other_timeout", "pod_timeout"):
+        if params[name] < 1:
+            raise _too_small(name, params[name], 1)
+    for name in ("initial_delay", "round_trip"):
+        if (params[name] or 0) < 0:
+            raise _too_small(name, params[name], 0)
+
+
+def _too_small(name: str, given: float, least: int) -> NodewardError:
+    return NodewardError(
+        what=f"{given} is too small", where=f"{TRAP}_{name}", remedy=f"Give {least} or more, or leave it out"
+    )

@@ -1,0 +1,58 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What places in cluster objects looked like before our first change to them, kept in a ConfigMap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .._core import journal
+from .._core.errors import NodewardError
+from .._core.journal import Entry, Journal
+from .port import Objects
+
+NAME = "nodeward-journal"
+COLLECTION = "/api/v1/namespaces/kube-system/configmaps"
+KEY = "journal.json"
+
+
+class ClusterJournal:
+    """The journal as it is on the server; a change of it that meets another's raises ApiError with status 409."""
+
+    def __init__(self, client: Objects) -> None:
+        self._client = client
+        self._map = client.get(f"{COLLECTION}/{NAME}")
+        self.entries: dict[str, Entry] = self._read()
+
+    def record(self, trap: str, changes: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Write down changes (before, after) by place, before they are made. The oldest before is kept."""
+        entries = dict(self.entries)
+        for target, (before, after) in changes.items():
+            known = entries.get(target)
+            entries[target] = replace(known, after=after) if known else Entry(trap, before, after)
+        self._write(entries)
+
+    def forget(self, targets: list[str]) -> None:
+        """Remove places that are back; an empty journal is no journal."""
+        self._write({target: entry for target, entry in self.entries.items() if target not in targets})
+
+    def _read(self) -> dict[str, Entry]:
+        try:
+            return dict(journal.decode((self._map or {}).get("data", {}).get(KEY)).entries)
+        except NodewardError as error:
+            raise NodewardError(error.what, f"ConfigMap kube-system/{NAME}", error.remedy) from error
+
+    def _write(self, entries: dict[str, Entry]) -> None:
+        if entries == self.entries:
+            return
+        text = Journal(tuple(entries.items())).encode()
+        if self._map is None:
+            new: dict[str, Any] = {"metadata": {"name": NAME, "namespace": "kube-system"}, "data": {KEY: text}}
+            self._map = self._client.create(COLLECTION, {"apiVersion": "v1", "kind": "ConfigMap", **new})
+        elif entries:
+            self._map = self._client.replace(f"{COLLECTION}/{NAME}", {**self._map, "data": {KEY: text}})
+        else:
+            self._client.delete(f"{COLLECTION}/{NAME}", self._map["metadata"]["resourceVersion"])
+            self._map = None
+        self.entries = entries

@@ -1,0 +1,158 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""The module cni_token: a new token for a node whose token is refused, by a new pod of calico-node.
+
+Deleting the pod helps in every release: up to Calico v3.23.1 only the pod's init container writes the token, and it
+does not run when a container is restarted; later ones mint a token when calico-node starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.plan import CONSENTS, Finding
+from . import install, places, rollout
+from .port import Api, Item
+from .rollout import Waiting
+
+TRAP = "cni_token"
+CONSENT = "calico_pod_restart"
+# Refused nodes above which the cause is the cluster's: a key, or the service account.
+MOST = 3
+# What the CNI plugin reads first for every pod.
+PATH = "/apis/crd.projectcalico.org/v1/clusterinformations/default"
+
+# What the role's variables are called after.
+OPTIONS: dict[str, dict[str, Any]] = {"pod_timeout": {"type": "int", "default": 600}}
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "allow": {"type": "list", "elements": "str", "choices": list(CONSENTS), "default": []},
+    "seen": {"type": "dict", "required": True},
+    "refused": {"type": "int", "default": 1},
+    **OPTIONS,
+}
+
+
+def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting) -> dict[str, Any]:
+    """Replace calico-node's pod on one node where its token is refused or about to expire. Raises NodewardError."""
+    seen = params["seen"]
+    is_refused = seen.get("answer") == "refused"
+    if not (is_refused or seen.get("expires_soon")):
+        return _result()
+    if is_refused and params["refused"] > MOST:
+        return _result(findings=[_cluster_wide(params["refused"])])
+    daemon_set = install.find(api)
+    pod = _pod(api, daemon_set, str(seen.get("node") or ""))
+    change = _change(pod, seen)
+    if CONSENT not in params["allow"]:
+        return _result(pending=[change])
+    _prove(api, daemon_set, str(seen.get("service_account") or ""))
+    if check_mode:
+        return _result(changes=[change])
+    api.delete(_path(pod), str(pod["metadata"]["resourceVersion"]))
+    told = _wait(api, daemon_set, pod, waiting)
+    return {**_result(changes=[change], told=told), "issued_before": seen.get("issued")}
+
+
+def _prove(api: Api, daemon_set: Item, account: str) -> None:
+    """Ask for a fresh token and try it: where that is refused, no new pod helps, and it would not even start."""
+    namespace, _slash, name = account.partition("/")
+    if not name:
+        namespace = str(daemon_set["metadata"]["namespace"])
+        name = str(places.get(daemon_set, "/spec/template/spec/serviceAccountName") or "calico-node")
+    if api.try_token(PATH, api.token(namespace, name)) == 401:
+        raise NodewardError(
+            what="a fresh token is refused as well, so no pod was restarted: calico-node itself would not start again",
+            where=f"ServiceAccount {namespace}/{name}",
+            remedy="See the API server's service account keys and issuer (--service-account-key-file on every server)",
+        )
+
+
+def _pod(api: Api, daemon_set: Item, node: str) -> Item:
+    pods = install.pods_of(api, daemon_set)
+    found = [pod for pod in pods if places.get(pod, "/spec/nodeName") == node]
+    if not node or not found:
+        raise NodewardError(
+            what=f"there is no pod of calico-node on node {node or 'without a name'}",
+            where=f"DaemonSet {daemon_set['metadata']['namespace']}/calico-node",
+            remedy="See why it is not scheduled there; a new pod brings a new token",
+        )
+    return found[0]
+
+
+def _wait(api: Api, daemon_set: Item, old: Item, waiting: Waiting) -> list[str]:
+    """Wait until another pod of calico-node is ready on the node. Raises NodewardError with what Kubernetes says."""
+    node, begin = str(old["spec"]["nodeName"]), waiting.clock.now()
+    while True:
+        new = [
+            pod
+            for pod in install.pods_of(api, daemon_set)
+            if places.get(pod, "/spec/nodeName") == node and pod["metadata"]["uid"] != old["metadata"]["uid"]
+        ]
+        if any(map(rollout.ready, new)):
+            line = f"{node}: a new pod of calico-node is ready"
+            waiting.say(line)
+            return [line]
+        if waiting.clock.now() - begin > waiting.limit:
+            raise NodewardError(
+                what=f"no new pod of calico-node is ready on {node} after {waiting.limit:.0f} s: "
+                + ("; ".join(map(rollout.reason, new)) or "there is none"),
+                where=f"DaemonSet {daemon_set['metadata']['namespace']}/calico-node",
+                remedy="Mend that pod; no further node is touched",
+            )
+        waiting.clock.sleep(waiting.every)
+
+
+def _path(pod: Item) -> str:
+    return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+
+
+def _change(pod: Item, seen: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "trap": TRAP,
+        "target": f"Pod {pod['metadata']['namespace']}/{pod['metadata']['name']}",
+        "before": f"its node's CNI token is {'refused' if seen.get('answer') == 'refused' else 'about to expire'}",
+        "after": "a new pod, which writes a new one",
+        "why": "no pod can be made or removed on the node without a good token (incident A4)",
+        "disrupts": CONSENT,
+    }
+
+
+def _cluster_wide(refused: int) -> Finding:
+    return Finding(
+        id=f"{TRAP}.cluster_wide",
+        severity="high",
+        where="the API server",
+        observed=f"the tokens of {refused} nodes are refused",
+        wanted=f"at most {MOST}",
+        why="then the cause is the cluster's (a service account key that was changed, a service account that was made "
+        "anew), and a restarted calico-node might not start; nothing was restarted",
+        remedy="Mend that first; then run again, or kubectl rollout restart of calico-node",
+    )
+
+
+def _result(
+    changes: list[dict[str, Any]] | None = None,
+    pending: list[dict[str, Any]] | None = None,
+    findings: list[Finding] | None = None,
+    told: list[str] | None = None,
+) -> dict[str, Any]:
+    done = changes or []
+    diff = [
+        {
+            "before_header": each["target"],
+            "after_header": each["target"],
+            "before": f"{each['before']}\n",
+            "after": f"{each['after']}\n",
+        }
+        for each in done
+    ]
+    return {
+        "changed": bool(done),
+        "changes": done,
+        "pending": pending or [],
+        "findings": [finding.describe() for finding in findings or []],
+        "diff": diff,
+        "rollout": told or [],
+    }

@@ -1,0 +1,275 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Trap calico_mtu: Calico's own MTU is larger than what the smallest uplink leaves (incident C); pure.
+
+One value holds for the whole cluster: the smallest uplink minus what the largest enabled encapsulation adds. It is set
+where it takes effect: with the manifest in calico-config (its environment wins over the FelixConfiguration), with
+the operator in the Installation, and in the FelixConfiguration for what neither pins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._node.calico_links import FALLBACK_MTU, OVERHEADS, PATTERNS
+from . import install, mtu_findings, objects, places, restart
+from .install import Calico
+from .objects import ClusterPlan, FieldChange, Ref
+
+TRAP = restart.TRAP
+OPERATOR_MTU = "/spec/calicoNetwork/mtu"
+PATTERN = "/spec/mtuIfacePattern"
+# Calico finds the MTU itself from here on (felix #2511).
+AUTODETECTS_SINCE = (3, 17, 0)
+NEWER_PATTERN_SINCE = (3, 27, 0)
+# Nodes fewer than this share of those seen never drag the value of all down.
+ODD = 0.05
+# The least that IPv6 needs.
+LEAST = 1280
+# What an eBPF dataplane adds where it forwards to another node (docs.tigera.io, Configure MTU).
+_EBPF = 50
+
+# What FelixConfiguration can say of a tunnel, the environment that would win over it, and the encapsulation.
+_FELIX = (
+    ("ipipMTU", "FELIX_IPINIPMTU", "IP-in-IP"),
+    ("vxlanMTU", "FELIX_VXLANMTU", "VXLAN"),
+    ("wireguardMTU", "FELIX_WIREGUARDMTU", "WireGuard"),
+    ("vxlanMTUV6", "FELIX_VXLANMTUV6", "VXLAN over IPv6"),
+    ("wireguardMTUV6", "FELIX_WIREGUARDMTUV6", "WireGuard over IPv6"),
+)
+
+_WHY = "a full packet of a pod is larger than what the smallest uplink carries, and vanishes (incident C)"
+_WHY_UP = "pods send smaller packets than every uplink of the cluster carries"
+_WHY_PATTERN = f"Calico's detection passes over the uplink, and takes {FALLBACK_MTU} or another link's MTU"
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """The uplink of one node as it was seen there; ``node`` and ``address`` are the inventory's."""
+
+    node: str
+    name: str
+    mtu: int
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the nodes returned, and whether the pods are restarted by this module (else by calico_probes)."""
+
+    uplinks: tuple[Uplink, ...] = ()
+    rollout: bool = True
+
+
+def encapsulations(calico: Calico) -> dict[str, int]:
+    """Return what is enabled in IP pools and FelixConfiguration, and the bytes that each adds."""
+    found: dict[str, int] = {}
+    for pool in calico.pools:
+        v6 = ":" in str(places.get(pool, "/spec/cidr"))
+        # v2.6 has ipip.enabled
+        if _on(places.get(pool, "/spec/ipipMode")) or places.get(pool, "/spec/ipip/enabled"):
+            found["IP-in-IP"] = OVERHEADS["ipip", 4]
+        if _on(places.get(pool, "/spec/vxlanMode")):
+            found["VXLAN over IPv6" if v6 else "VXLAN"] = OVERHEADS["vxlan", 6 if v6 else 4]
+    felix = places.get(calico.felix, "/spec") or {}
+    if felix.get("wireguardEnabled"):
+        found["WireGuard"] = OVERHEADS["wireguard", 4]
+    if felix.get("wireguardEnabledV6"):
+        found["WireGuard over IPv6"] = OVERHEADS["wireguard", 6]
+    if felix.get("bpfEnabled"):
+        found["eBPF"] = _EBPF
+    return found
+
+
+def _on(mode: Any) -> bool:
+    return mode not in (None, "", "Never")
+
+
+@dataclass(frozen=True)
+class View:
+    """What was seen of the fleet: ``odd`` are the few with less than all others, ``rest`` is the least of those."""
+
+    unseen: tuple[str, ...]
+    smallest: int
+    odd: tuple[Uplink, ...]
+    rest: int
+
+
+def view(calico: Calico, uplinks: Sequence[Uplink]) -> View:
+    """Judge what was seen against the API's list of nodes; ``uplinks`` is not empty."""
+    known = {word for each in uplinks for word in (each.node, each.address) if word}
+    unseen = [name for name, words in map(_names, calico.nodes) if not words & known]
+    ordered = sorted(uplinks, key=lambda each: each.mtu)
+    odd: list[Uplink] = []
+    for mtu in sorted({each.mtu for each in ordered}):
+        group = [each for each in ordered if each.mtu == mtu]
+        if len(odd) + len(group) >= ODD * len(ordered):
+            break
+        odd += group
+    return View(tuple(unseen), ordered[0].mtu, tuple(odd), ordered[len(odd)].mtu)
+
+
+def _names(node: Mapping[str, Any]) -> tuple[str, set[str]]:
+    name = str(node["metadata"]["name"])
+    addresses = places.get(node, "/status/addresses") or []
+    return name, {name, name.partition(".")[0], *(str(each.get("address")) for each in addresses)}
+
+
+# --- plan -------------------------------------------------------------------------------------------
+
+
+def plan(calico: Calico, policy: Policy) -> ClusterPlan:
+    """Decide what Calico's MTU needs; pure, so that captured objects give the same plan anywhere."""
+    if not policy.uplinks:
+        return ClusterPlan(findings=(mtu_findings.nothing_seen(calico),))
+    seen, adds = view(calico, policy.uplinks), encapsulations(calico)
+    overhead = max(adds.values(), default=0)
+    if seen.smallest - overhead < LEAST:
+        return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.smallest, overhead),))
+    changes = [*_setting(calico, policy, seen, overhead), *_by_felix(calico, seen.rest, adds)]
+    findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
+    return _with_restart(calico, policy, *_kept_by_tools(calico, changes, findings))
+
+
+def _kept_by_tools(
+    calico: Calico, changes: Sequence[FieldChange], findings: Sequence[Any]
+) -> tuple[list[FieldChange], list[Any]]:
+    """Leave what a tool would put back at once, and say so."""
+    left, told = [], list(findings)
+    for ref in objects.refs(changes):
+        own = [change for change in changes if change.ref == ref]
+        tools = install.reconcilers(captured(calico)[ref.path])
+        if tools:
+            told.append(mtu_findings.reconciled(own, tools))
+        else:
+            left += own
+            told += mtu_findings.applied(ref, captured(calico)[ref.path])
+    return left, told
+
+
+def _with_restart(calico: Calico, policy: Policy, changes: list[FieldChange], findings: Sequence[Any]) -> ClusterPlan:
+    if not calico.operator and policy.rollout:
+        veth = [change.after for change in changes if change.place == restart.VETH_MTU]
+        due = restart.due(calico, *veth)
+        changes += [due] if due else []
+    read = captured(calico)
+    return ClusterPlan(
+        tuple(changes), tuple(findings), captured={ref.path: read[ref.path] for ref in objects.refs(changes)}
+    )
+
+
+def captured(calico: Calico) -> dict[str, Any]:
+    """Return the objects that this trap changes, by path."""
+    pairs = [
+        (calico.ref, calico.daemon_set),
+        (objects.config_map(calico.namespace, "calico-config"), calico.config),
+        (objects.felix_configuration("default"), calico.felix),
+    ]
+    if calico.operator:
+        pairs.append((calico.installation_ref, calico.installation))
+    return {ref.path: item for ref, item in pairs if item}
+
+
+def _present(calico: Calico) -> int | None:
+    """Return the MTU that is set for pods, 0 for Calico's own detection, None where none can be set or told."""
+    value = (
+        (places.get(calico.installation, OPERATOR_MTU) or 0)
+        if calico.operator
+        else places.get(calico.config, restart.VETH_MTU)
+    )
+    return int(value) if value is not None and str(value).isdecimal() else None
+
+
+def _setting_ref(calico: Calico) -> tuple[Ref, str]:
+    if calico.operator:
+        return calico.installation_ref, OPERATOR_MTU
+    return objects.config_map(calico.namespace, "calico-config"), restart.VETH_MTU
+
+
+def _setting(calico: Calico, policy: Policy, seen: View, overhead: int) -> Iterator[FieldChange]:
+    present = _present(calico)
+    if present is None:
+        return
+    if present == 0:
+        yield from _detected(calico, policy, seen, overhead)
+    elif present > seen.rest - overhead:
+        yield _set(calico, seen.rest - overhead, _WHY)
+    elif present < seen.smallest - overhead and not seen.unseen:
+        yield _set(calico, seen.smallest - overhead, _WHY_UP)
+
+
+def _set(calico: Calico, mtu: int, why: str) -> FieldChange:
+    ref, place = _setting_ref(calico)
+    before = places.get(captured(calico)[ref.path], place)
+    return FieldChange(TRAP, ref, place, before, mtu if calico.operator else str(mtu), why)
+
+
+def _detected(calico: Calico, policy: Policy, seen: View, overhead: int) -> Iterator[FieldChange]:
+    """Leave Calico's own detection alone where it sees the uplinks, else tell it their names, or set a value."""
+    missed = missed_names(calico, policy.uplinks)
+    if not missed:
+        return
+    wanted = seen.rest - overhead
+    if seen.unseen and wanted > FALLBACK_MTU - overhead:
+        return  # it takes the fallback at least on those: with part of the fleet seen nothing is raised
+    ref = objects.felix_configuration("default")
+    knows_pattern = not calico.version or calico.version >= AUTODETECTS_SINCE
+    if knows_pattern and calico.felix is not None and _pinned(calico, "FELIX_MTUIFACEPATTERN") is None:
+        before = places.get(calico.felix, PATTERN)
+        pattern = f"^({_inner(before or _default_pattern(calico))}|{'|'.join(map(re.escape, missed))})$"
+        yield FieldChange(TRAP, ref, PATTERN, before, pattern, _WHY_PATTERN)
+    else:
+        yield _set(calico, wanted, _WHY_PATTERN)
+
+
+def missed_names(calico: Calico, uplinks: Sequence[Uplink]) -> list[str]:
+    """Return the names of uplinks that Calico's detection of the MTU does not see, as it is set up now."""
+    given = _pinned(calico, "FELIX_MTUIFACEPATTERN") or places.get(calico.felix, PATTERN)
+    names = sorted({each.name for each in uplinks})
+    if calico.version and calico.version < AUTODETECTS_SINCE:
+        return names
+    try:
+        pattern = re.compile(given or _default_pattern(calico))
+    except re.error:  # Go's syntax is not Python's: nobody can tell here
+        return []
+    return [name for name in names if not pattern.match(name)]
+
+
+def _default_pattern(calico: Calico) -> str:
+    newest, older = (pattern for _versions, pattern in PATTERNS)
+    return older if calico.version and calico.version < NEWER_PATTERN_SINCE else newest
+
+
+def _inner(pattern: str) -> str:
+    """Return a pattern without its anchors, for an alternative; ``.*`` keeps an open end open."""
+    body = pattern.removeprefix("^")
+    return f"(?:{body.removesuffix('$')})" if body.endswith("$") else f"(?:{body}).*"
+
+
+def _pinned(calico: Calico, name: str) -> str | None:
+    values = (places.get(each, f"/env/{name}") for each in calico.containers)
+    found = next((each for each in values if each), None)
+    return None if found is None else str(found.get("value") or "")
+
+
+def _by_felix(calico: Calico, uplink: int, adds: Mapping[str, int]) -> Iterator[FieldChange]:
+    """Lower what the FelixConfiguration says of a tunnel, where no environment wins over it."""
+    for name, variable, encapsulation in _FELIX:
+        value = places.get(calico.felix, f"/spec/{name}")
+        if not value or encapsulation not in adds or _pinned(calico, variable) is not None:
+            continue
+        if int(value) > uplink - adds[encapsulation]:
+            ref = objects.felix_configuration("default")
+            yield FieldChange(TRAP, ref, f"/spec/{name}", value, uplink - adds[encapsulation], _WHY)
+
+
+def _findings(calico: Calico, seen: View) -> Iterator[Any]:
+    if seen.unseen:
+        yield mtu_findings.partial(seen.unseen, len(calico.nodes))
+    if _present(calico) is None:
+        yield mtu_findings.no_setting(calico, {name: _pinned(calico, name) for _k, name, _e in _FELIX[:3]})
+    for name, variable, _encapsulation in _FELIX:
+        if places.get(calico.felix, f"/spec/{name}") and _pinned(calico, variable) is not None:
+            yield mtu_findings.dead_setting(name, variable)

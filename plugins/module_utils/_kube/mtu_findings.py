@@ -1,0 +1,144 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What a person should know of Calico's MTU and calico_mtu does not mend itself; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .._core.plan import Finding
+from . import places, probe_findings
+from .install import Calico
+from .objects import FieldChange, Ref
+from .port import Item
+
+TRAP = "calico_mtu"
+_NAMES = 5
+
+
+def nothing_seen(calico: Calico) -> Finding:
+    return Finding(
+        id=f"{TRAP}.nothing_seen",
+        severity="medium",
+        where=f"{len(calico.nodes)} nodes",
+        observed="no uplink was seen on any of them",
+        wanted="the uplinks of the nodes, which link_mtu sees",
+        why="without them nothing can be said about Calico's MTU",
+        remedy="Run it together with link_mtu (harden.yml does), on nodes with python3-pyroute2",
+    )
+
+
+def too_small(calico: Calico, uplink: int, overhead: int) -> Finding:
+    return Finding(
+        id=f"{TRAP}.uplink_too_small",
+        severity="high",
+        where=calico.ref.where,
+        observed=f"the smallest uplink has {uplink}, the encapsulation adds {overhead}",
+        wanted=f"uplinks of {1280 + overhead} or more",
+        why="IPv6 needs 1280, so nothing was changed",
+        remedy="Raise the MTU of that uplink (link_mtu_uplink_mtu)",
+    )
+
+
+def odd_nodes(odd: Sequence[Any], present: int | None, wanted: int) -> Iterator[Finding]:
+    """Name the few nodes that alone would have the MTU of all lowered."""
+    if odd and (not present or present > wanted):
+        yield Finding(
+            id=f"{TRAP}.odd_nodes",
+            severity="high",
+            where=", ".join(f"{each.node} ({each.name} {each.mtu})" for each in odd[:_NAMES]) + _more(len(odd)),
+            observed="smaller uplinks than on all other nodes",
+            wanted="the same as on the others",
+            why=f"they are less than 5 % of the nodes, so Calico's MTU was not lowered to {wanted} for them; large "
+            "packets to and from their pods vanish (incident C)",
+            remedy="Raise the MTU of their uplinks (link_mtu_uplink_mtu), or lower Calico's by hand",
+        )
+
+
+def partial(unseen: Sequence[str], nodes: int) -> Finding:
+    return Finding(
+        id=f"{TRAP}.partial_view",
+        severity="info",
+        where=", ".join(unseen[:_NAMES]) + _more(len(unseen)),
+        observed=f"not seen in this run: {len(unseen)} of {nodes} nodes",
+        wanted="all nodes of the cluster",
+        why="with part of the fleet seen an MTU is only ever lowered",
+        remedy="Run without --limit, on an inventory that has all nodes",
+    )
+
+
+def no_setting(calico: Calico, pinned: Mapping[str, str | None]) -> Finding:
+    shown = ", ".join(f"{name}={value}" for name, value in pinned.items() if value) or "nothing in the environment"
+    return Finding(
+        id=f"{TRAP}.no_setting",
+        severity="medium",
+        where=f"ConfigMap {calico.namespace}/calico-config",
+        observed=f"no veth_mtu in it; {shown}",
+        wanted="one setting for tunnel and pods",
+        why="before Calico v3.2 the manifest has the MTU of the tunnel in the environment of calico-node and that of "
+        "pods in cni_network_config, 1500 by default: larger than the tunnel",
+        remedy="Set mtu in cni_network_config and FELIX_IPINIPMTU to uplink - 20 by hand, or upgrade Calico",
+    )
+
+
+def dead_setting(name: str, variable: str) -> Finding:
+    return Finding(
+        id=f"{TRAP}.dead_setting",
+        severity="info",
+        where=f"FelixConfiguration default {name}",
+        observed=f"set, and without effect: {variable} is in the environment of calico-node",
+        wanted="one place that says it",
+        why="Felix takes the environment before the datastore, and 0 there means automatic",
+        remedy=f"Remove {name} from the FelixConfiguration",
+    )
+
+
+def reconciled(changes: Sequence[FieldChange], tools: Sequence[str]) -> Finding:
+    return probe_findings.reconciled(changes, tools)
+
+
+def applied(ref: Ref, target: Item) -> Iterator[Finding]:
+    return probe_findings.applied(ref, target, TRAP)
+
+
+def old_pods(kept: Mapping[str, Mapping[str, int]], lowered: bool) -> Iterator[Finding]:
+    """Say which pods go on with the MTU that they were made with."""
+    count_all = sum(sum(each.values()) for each in kept.values())
+    owners = [f"{namespace}/{owner} ({count})" for namespace, each in kept.items() for owner, count in each.items()]
+    if owners:
+        yield Finding(
+            id=f"{TRAP}.old_pods",
+            severity="medium" if lowered else "info",
+            where=", ".join(owners[:_NAMES]) + _more(len(owners)),
+            observed=f"{count_all} running pods keep the MTU they were made with",
+            wanted="the new one",
+            why="the CNI sets the MTU of a pod once, when the pod is made; nothing here restarts users' pods",
+            remedy="Recreate them when it suits (kubectl rollout restart), or lower their links in place: "
+            "harden.yml --tags link_mtu -e harden_allow=pod_veth_change",
+        )
+
+
+def by_owner(pods: Iterable[Item]) -> dict[str, dict[str, int]]:
+    """Count the pods with a network of their own that run, by namespace and owner."""
+    counted: dict[str, Counter[str]] = {}
+    for pod in pods:
+        if places.get(pod, "/spec/hostNetwork") or places.get(pod, "/status/phase") not in ("Running", "Pending"):
+            continue
+        counted.setdefault(str(pod["metadata"]["namespace"]), Counter())[_owner(pod)] += 1
+    return {namespace: dict(sorted(owners.items())) for namespace, owners in sorted(counted.items())}
+
+
+def _owner(pod: Item) -> str:
+    metadata = pod["metadata"]
+    owner = next(iter(metadata.get("ownerReferences") or []), None)
+    if owner is None:
+        return f"Pod/{metadata['name']}"
+    hashed = (metadata.get("labels") or {}).get("pod-template-hash")
+    if owner["kind"] == "ReplicaSet" and hashed and str(owner["name"]).endswith(f"-{hashed}"):
+        return f"Deployment/{str(owner['name'])[: -len(hashed) - 1]}"
+    return f"{owner['kind']}/{owner['name']}"
+
+
+def _more(count: int) -> str:
+    return f" and {count - _NAMES} more" if count > _NAMES else ""

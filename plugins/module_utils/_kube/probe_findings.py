@@ -1,0 +1,210 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What a person should know of calico-node's probes and their surroundings; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .._core.plan import Finding
+from . import budget, install, places
+from .install import Calico
+from .objects import FieldChange, Ref
+from .port import Item
+
+TRAP = "calico_probes"
+NODE = "calico-node"
+
+# Felix's own watchdog of its dataplane loop was fixed at 20 s before, and is 90 s since (projectcalico/calico #5484).
+WATCHDOG_SINCE = (3, 23, 0)
+# Above this, a full mesh of BGP and a Felix for each node at the API server are what Calico advises against.
+FULL_MESH_NODES = 100
+# The first releases with calicoNodeDaemonSet probe overrides (tigera/operator #4612).
+OVERRIDE_SINCE = "operator v1.44 (Calico v3.33), or v1.43 (Calico Enterprise)"
+NODE_IP_CHECK = "DISABLE_NODE_IP_CHECK"
+
+
+def of(calico: Calico, needed: int, short: Sequence[tuple[str, int]], mended: bool) -> Iterator[Finding]:
+    """Return all findings; ``short`` are containers with their budgets below ``needed`` seconds."""
+    for name, seconds in short:
+        yield _startup_budget(calico, name, seconds, needed, mended)
+    if short and not _on(calico, NODE_IP_CHECK):
+        yield _node_ip_check(calico)
+    yield from _watchdog(calico)
+    yield from _large(calico)
+    yield from _by_readiness(calico)
+    yield from _operator(calico)
+    yield from _not_rolled_out(calico)
+
+
+def _startup_budget(calico: Calico, name: str, seconds: int, needed: int, mended: bool) -> Finding:
+    return Finding(
+        id=f"{TRAP}.startup_budget",
+        severity="high",
+        where=f"{calico.ref.where} {name}",
+        observed=f"{seconds} s from the start until it is killed",
+        wanted=f"{needed} s or more ({len(calico.nodes)} nodes)",
+        why="a node that joins or reboots is killed before calico-node has started, again and again (incident D)",
+        remedy=f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=calico_rollout"
+        if mended
+        else "Lengthen the probe where it is written, or shorten the start (DISABLE_NODE_IP_CHECK)",
+        mended=mended,
+    )
+
+
+def _node_ip_check(calico: Calico) -> Finding:
+    return Finding(
+        id=f"{TRAP}.node_ip_check",
+        severity="info",
+        where=f"{calico.ref.where} {NODE}",
+        observed=f"{NODE_IP_CHECK} is not true",
+        wanted="true, where node addresses are known to be unique",
+        why="the check for double addresses reads every node at the start; leaving it out is the other remedy for "
+        "incident D (Calico, configure-calico-node)",
+        remedy=f"Set {NODE_IP_CHECK}=true in the environment of calico-node, if no two nodes can have one address",
+    )
+
+
+def _watchdog(calico: Calico) -> Iterator[Finding]:
+    version = calico.version
+    if version and version < WATCHDOG_SINCE:
+        yield Finding(
+            id=f"{TRAP}.watchdog",
+            severity="medium",
+            where=f"{calico.ref.where} {NODE}",
+            observed="Calico v" + ".".join(map(str, version)),
+            wanted="Calico v" + ".".join(map(str, WATCHDOG_SINCE)) + " or newer",
+            why="Felix itself says that it is not live when its dataplane stands still for 20 s, whatever timeout the "
+            "probe has; no probe setting mends that (90 s since v3.23)",
+            remedy="Upgrade Calico to v3.23.0 or newer",
+        )
+
+
+def _large(calico: Calico) -> Iterator[Finding]:
+    count = len(calico.nodes)
+    if count <= FULL_MESH_NODES:
+        return
+    if _bgp(calico) and places.get(calico.bgp or {}, "/spec/nodeToNodeMeshEnabled") is not False:
+        yield Finding(
+            id=f"{TRAP}.full_mesh",
+            severity="medium",
+            where="BGPConfiguration default",
+            observed=f"a full mesh of {count} nodes",
+            wanted=f"route reflectors above {FULL_MESH_NODES} nodes",
+            why="every node keeps a session with every other one, and calico-node is slow to start and to be ready",
+            remedy="Set up route reflectors, then nodeToNodeMeshEnabled: false (Calico, Configure BGP peering)",
+        )
+    if not calico.operator and not _typha(calico):
+        yield Finding(
+            id=f"{TRAP}.no_typha",
+            severity="medium",
+            where=f"Deployment {calico.namespace}/calico-typha",
+            observed=f"no typha for {count} nodes",
+            wanted=f"typha above {FULL_MESH_NODES} nodes",
+            why="every Felix reads and watches the whole datastore itself",
+            remedy="Install Calico's manifest with typha",
+        )
+
+
+def _bgp(calico: Calico) -> bool:
+    """Tell whether nodes speak BGP with each other."""
+    if calico.operator:
+        return bool(places.get(calico.installation or {}, "/spec/calicoNetwork/bgp") != "Disabled")
+    return (places.get(calico.config or {}, "/data/calico_backend") or "bird") == "bird"
+
+
+def _typha(calico: Calico) -> bool:
+    return any(
+        item["metadata"]["name"] == "calico-typha" and places.get(item, "/spec/replicas") != 0
+        for item in calico.workloads.values()
+    )
+
+
+def _by_readiness(calico: Calico) -> Iterator[Finding]:
+    for container in calico.containers:
+        command = places.get(container, "/startupProbe/exec/command") or []
+        if any("ready" in str(word) for word in command):
+            yield Finding(
+                id=f"{TRAP}.startup_by_readiness",
+                severity="medium",
+                where=f"{calico.ref.where} {container['name']}",
+                observed="its startup probe asks whether it is ready",
+                wanted="a startup probe that asks whether it is live",
+                why="in a cluster that starts cold no BGP peer is there to be ready with, and all nodes are restarted "
+                f"after {budget.allows(container['startupProbe'])} s",
+                remedy="Let the startup probe run what the liveness probe runs, where it is written",
+            )
+
+
+def _operator(calico: Calico) -> Iterator[Finding]:
+    at = "/spec/calicoNodeDaemonSet/spec/template/spec/containers/livenessProbe"
+    if calico.operator and install.served_schema(calico.installation_schema, at) is None:
+        [node] = [each for each in calico.containers if each.get("name") == NODE]
+        yield Finding(
+            id=f"{TRAP}.operator_too_old",
+            severity="medium",
+            where=calico.installation_ref.where,
+            observed="no field for probes; the operator gives " + "; ".join(_shown(node)),
+            wanted=OVERRIDE_SINCE,
+            why="the operator puts the DaemonSet's probes back within minutes, so nothing was changed",
+            remedy=f"Upgrade to {OVERRIDE_SINCE}, then run again",
+        )
+
+
+def _shown(container: Item) -> Iterator[str]:
+    for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if container.get(kind):
+            numbers = ", ".join(f"{name} {budget.value(container[kind], name)}" for name in budget.DEFAULTS)
+            yield f"{kind} {numbers}"
+
+
+def _not_rolled_out(calico: Calico) -> Iterator[Finding]:
+    kind = places.get(calico.daemon_set, "/spec/updateStrategy/type")
+    status = calico.daemon_set.get("status") or {}
+    updated, all_of_them = status.get("updatedNumberScheduled", 0), status.get("desiredNumberScheduled", 0)
+    if updated < all_of_them:
+        yield Finding(
+            id=f"{TRAP}.not_rolled_out",
+            severity="medium",
+            where=calico.ref.where,
+            observed=f"{updated} of {all_of_them} pods have its present template",
+            wanted="all of them",
+            why="the others still run with older probes" + (" (its updateStrategy is OnDelete)" * (kind == "OnDelete")),
+            remedy="Delete the old pods, one node at a time"
+            if kind == "OnDelete"
+            else f"kubectl --namespace {calico.namespace} rollout status daemonset {NODE}",
+        )
+
+
+def _on(calico: Calico, name: str) -> bool:
+    values = (places.get(each, f"/env/{name}/value") for each in calico.containers)
+    return any(str(value).lower() == "true" for value in values)
+
+
+def reconciled(changes: Sequence[FieldChange], tools: Sequence[str]) -> Finding:
+    """Say that nothing was changed, since a tool would put it back at once, and what it is."""
+    wanted = ", ".join(
+        f"{place.rpartition('/containers/')[2]}={change.after}" for change in changes for place in [change.place]
+    )
+    return Finding(
+        id=f"{changes[0].trap}.put_back_by",
+        severity="high",
+        where=changes[0].ref.where,
+        observed=f"it will be put back by {' and '.join(tools)}, so nothing was changed",
+        wanted=wanted,
+        why="what such a tool manages is changed at its source",
+        remedy=f"Set this in the source that {' and '.join(tools)} applies",
+    )
+
+
+def applied(ref: Ref, target: Item, trap: str = TRAP) -> Iterator[Finding]:
+    """Say what would take a change back later."""
+    for tool in install.appliers(target):
+        yield Finding(
+            id=f"{trap}.put_back_by",
+            severity="low",
+            where=ref.where,
+            observed=f"what is changed here will be put back by {tool}",
+            wanted="the same values in its source",
+            why="it writes what its source says",
+            remedy="Set them there too, or run harden after it",
+        )

@@ -1,0 +1,212 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Wait while the cluster replaces the pods of a DaemonSet or Deployment one after another.
+
+The limit is for each pod, not for the whole: a fleet of a thousand nodes takes as long as it takes. Pods that were
+not ready before do not count, and neither do those on nodes that are gone or not Ready by now.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.plan import Refusal
+from . import install, places
+from .client import ApiError
+from .objects import Ref
+from .port import Api, Item
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time, so that tests need not wait. Seconds."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How to wait: seconds for each pod, who gets a line for each step forward, seconds between two looks."""
+
+    limit: float
+    say: Callable[[str], None]
+    clock: Clock = field(default_factory=Clock)
+    every: float = 2.0
+
+
+class PodFailedError(NodewardError):
+    """A pod that was ready before the change is not ready with it."""
+
+
+class StandstillError(NodewardError):
+    """No pod is replaced, for a reason that is not the change."""
+
+
+def ready(pod: Item) -> bool:
+    """Tell whether a pod is ready and is to stay."""
+    conditions = places.get(pod, "/status/conditions") or []
+    is_ready = any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+    return is_ready and not places.get(pod, "/metadata/deletionTimestamp")
+
+
+def refusals(trap: str, ref: Ref, workload: Item, pods: Sequence[Item]) -> Iterator[Refusal]:
+    """Refuse a rollout of a DaemonSet that could not go on after its first pods, or not even begin."""
+    if ref.kind != "DaemonSet" or places.get(workload, "/spec/updateStrategy/type") == "OnDelete":
+        return
+    ill = [pod for pod in pods if not ready(pod)]
+    most = _max_unavailable(workload, len(pods))
+    if ill and len(ill) >= most:
+        named = "; ".join(f"{_node(pod)} ({reason(pod)})" for pod in ill[:5])
+        yield Refusal(
+            trap=trap,
+            what=f"{len(ill)} of {len(pods)} pods are not ready, and maxUnavailable is {most}: {named}",
+            where=ref.where,
+            remedy="Mend or drain these nodes first, or raise maxUnavailable of its updateStrategy for the time",
+        )
+
+
+def reason(pod: Item, events: Iterable[Item] = ()) -> str:
+    """Return why a pod is not ready, as Kubernetes says it."""
+    told = [*_of_containers(pod), *_of_conditions(pod)]
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    told += [str(event.get("message", "")) for event in sorted(warnings, key=_last_seen)[-1:]]
+    lines = (" ".join(each.split()) for each in told)
+    return ", ".join(dict.fromkeys(line for line in lines if line)) or "no reason given"
+
+
+def wait(api: Api, ref: Ref, before: Sequence[Item], how: Waiting) -> int:
+    """Wait until as many pods are ready anew as were before; returns how many.
+
+    Raises PodFailedError, StandstillError, and NodewardError where the API server stays away for the limit.
+    """
+    return _Wait(api, ref, before, how).run()
+
+
+class _Wait:
+    def __init__(self, api: Api, ref: Ref, before: Sequence[Item], how: Waiting) -> None:
+        self._api, self._ref, self._how = api, ref, how
+        self._old = {_uid(pod) for pod in before}
+        self._slots = {_slot(ref, pod) for pod in before if ready(pod)}
+        self._since: dict[str, float] = {}  # when a new pod was first seen, by its uid
+        self._moved = how.clock.now()  # when something last went forward
+        self._told = ""
+
+    def run(self) -> int:
+        while True:
+            try:
+                done, new = self._look()
+            except ApiError:
+                raise
+            except NodewardError:  # calico-node of the control plane is rolled out, too
+                if self._how.clock.now() - self._moved > self._how.limit:
+                    raise
+            else:
+                if len(done) >= len(self._slots):
+                    return len(done)
+                self._judge(new, len(done))
+            self._how.clock.sleep(self._how.every)
+
+    def _look(self) -> tuple[set[str], list[dict[str, Any]]]:
+        """Return the slots that have a new and ready pod, and the new pods that are not ready where one was."""
+        workload = self._api.get(self._ref.path) or {}
+        pods = install.pods_of(self._api, {**workload, "metadata": _metadata(self._ref)})
+        new = [pod for pod in pods if _uid(pod) not in self._old and not places.get(pod, "/metadata/deletionTimestamp")]
+        if self._ref.kind == "DaemonSet":
+            well = {each["metadata"]["name"] for each in self._api.items("/api/v1/nodes") if ready(each)}
+            self._slots &= well
+        done = {_slot(self._ref, pod) for pod in new if ready(pod)}
+        if self._ref.kind == "DaemonSet":
+            done &= self._slots
+        else:
+            replicas = places.get(workload, "/spec/replicas")
+            self._slots = set(sorted(self._slots)[: 1 if replicas is None else int(replicas)])
+        for pod in new:
+            if self._since.setdefault(_uid(pod), self._how.clock.now()) == self._how.clock.now():
+                self._moved = self._how.clock.now()
+        counts = [pod for pod in new if not ready(pod) and self._counts(pod)]
+        self._tell(len(done), counts)
+        return done, counts
+
+    def _counts(self, pod: Item) -> bool:
+        return self._ref.kind != "DaemonSet" or _slot(self._ref, pod) in self._slots
+
+    def _tell(self, done: int, waiting: Sequence[Item]) -> None:
+        names = ", ".join(sorted(_node(pod) for pod in waiting)[:5])
+        line = f"{self._ref.where}: {done} of {len(self._slots)} pods are ready anew" + (
+            f", next {names}" * bool(names)
+        )
+        if line != self._told:
+            self._told, self._moved = line, self._how.clock.now()
+            self._how.say(line)
+
+    def _judge(self, waiting: Sequence[Item], done: int) -> None:
+        now, limit = self._how.clock.now(), self._how.limit
+        for pod in waiting:
+            if now - self._since[_uid(pod)] > limit:
+                raise PodFailedError(
+                    what=f"pod {pod['metadata']['name']} on {_node(pod)} is not ready {limit:.0f} s after its start: "
+                    + reason(pod, self._events(pod)),
+                    where=self._ref.where,
+                    remedy="Mend that pod, then run again",
+                )
+        if not waiting and now - self._moved > limit:
+            raise StandstillError(
+                what=f"no pod was replaced for {limit:.0f} s, {done} of {len(self._slots)} are done",
+                where=self._ref.where,
+                remedy="See what holds it (kubectl rollout status, kubectl describe); the change is in its template "
+                "and goes on as soon as it can",
+            )
+
+    def _events(self, pod: Item) -> list[Item]:
+        events = self._api.items(f"/api/v1/namespaces/{pod['metadata']['namespace']}/events")
+        return [each for each in events if places.get(each, "/involvedObject/uid") == _uid(pod)]
+
+
+def _metadata(ref: Ref) -> Mapping[str, str]:
+    return {"namespace": ref.name.partition("/")[0]}
+
+
+def _max_unavailable(workload: Item, pods: int) -> int:
+    given = places.get(workload, "/spec/updateStrategy/rollingUpdate/maxUnavailable")
+    text = "1" if given is None else str(given)
+    # a share is rounded up (k8s.io/kubernetes pkg/controller/daemon/util GetMaxUnavailable)
+    return math.ceil(int(text[:-1]) * pods / 100) if text.endswith("%") else int(text)
+
+
+def _uid(pod: Item) -> str:
+    return str(pod["metadata"]["uid"])
+
+
+def _node(pod: Item) -> str:
+    return str(places.get(pod, "/spec/nodeName") or pod["metadata"]["name"])
+
+
+def _slot(ref: Ref, pod: Item) -> str:
+    """Return what a pod fills: its node, or for a Deployment one of the replicas, whichever."""
+    return _node(pod) if ref.kind == "DaemonSet" else _uid(pod)
+
+
+def _of_containers(pod: Item) -> Iterator[str]:
+    statuses = [
+        *(places.get(pod, "/status/initContainerStatuses") or []),
+        *(places.get(pod, "/status/containerStatuses") or []),
+    ]
+    for status in statuses:
+        state = places.get(status, "/state/waiting") or places.get(status, "/lastState/terminated")
+        if state and not status.get("ready"):
+            yield f"{status['name']}: {state.get('reason') or 'waiting'} {state.get('message') or ''}"
+
+
+def _of_conditions(pod: Item) -> Iterator[str]:
+    for condition in places.get(pod, "/status/conditions") or []:
+        if condition.get("type") in ("Ready", "PodScheduled") and condition.get("status") != "True":
+            yield f"{condition.get('reason') or ''} {condition.get('message') or ''}"
+
+
+def _last_seen(event: Item) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")

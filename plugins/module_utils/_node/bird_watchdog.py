@@ -1,0 +1,302 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Trap bird_watchdog: a BIRD that remembers every link it ever saw spins, and the node's routes go stale (incident A3).
+
+Installs bird_watchdog_daemon.py with its configuration and its unit, and tells how the BIRDs of the node are.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .._core.host import Host
+from .._core.plan import Finding, Plan, Refusal
+from .._core.verbs import (
+    MANAGED_BY,
+    Change,
+    Reason,
+    ReloadUnit,
+    RemoveFile,
+    RemoveFolder,
+    RestartUnit,
+    RunUnit,
+    WriteFile,
+)
+from .._core.verbs.units import RUNNING, invocation, is_enabled
+from . import bird_watchdog_daemon, birds
+from .bird_watchdog_daemon import Config
+from .birds import Bird
+
+TRAP = "bird_watchdog"
+ALLOWS: tuple[str, ...] = ()
+
+UNIT = "nodeward-bird-watchdog.service"
+DAEMON = "/usr/local/lib/nodeward/bird_watchdog.py"
+CONFIG = "/etc/nodeward/bird_watchdog.json"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+METRICS = "nodeward_bird_watchdog.prom"
+
+# Where the textfile collector of node-exporter reads by default: Debian's package, prometheus.prometheus' role.
+TEXTFILE_FOLDERS = ("/var/lib/prometheus/node-exporter", "/var/lib/node_exporter", "/var/lib/node-exporter")
+
+_DEFAULTS = Config()
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "mode": {"type": "str", "choices": ["enforce", "observe"], "default": _DEFAULTS.mode},
+    "threshold": {"type": "int", "default": int(_DEFAULTS.threshold)},
+    "window": {"type": "int", "default": int(_DEFAULTS.window)},
+    "interval": {"type": "int", "default": int(_DEFAULTS.interval)},
+    "cooldown": {"type": "int", "default": int(_DEFAULTS.cooldown)},
+    "daily_limit": {"type": "int", "default": _DEFAULTS.daily_limit},
+    "random_delay": {"type": "int", "default": int(_DEFAULTS.random_delay)},
+    "signal": {"type": "str", "choices": ["KILL", "TERM"], "default": _DEFAULTS.signal},
+    "kill_without_graceful_restart": {"type": "bool", "default": _DEFAULTS.kill_without_graceful_restart},
+    "textfile_folder": {"type": "str"},
+}
+
+_UNIT = """\
+# {managed_by}
+[Unit]
+Description=Kills a BIRD of Calico that spins
+
+[Service]
+Type=notify
+ExecStart={python} -I -S {daemon} {config}
+ExecReload=/bin/kill -HUP $MAINPID
+{metrics}Restart=always
+RestartSec=5
+WatchdogSec=60
+LogsDirectory=nodeward-bird-watchdog
+LogsDirectoryMode=0750
+UMask=0027
+
+# to kill, and for perf to name the functions of a process in a container
+CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_PERFMON
+NoNewPrivileges=yes
+PrivateDevices=yes
+PrivateNetwork=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHome=read-only
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectSystem=strict
+IPAddressDeny=any
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RemoveIPC=yes
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service pidfd_open pidfd_send_signal perf_event_open
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_WHY = "a BIRD that spins leaves the node's routes stale; killed, it is back within seconds and peers keep the routes"
+_REASON = Reason(TRAP, _WHY)
+_ABSENT = Reason(TRAP, "the watchdog is not wanted on this node", severity="info")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is wanted. Seconds; the threshold in percent of one core. '' as ``textfile_folder`` is for no metrics."""
+
+    state: str = "present"
+    mode: str = _DEFAULTS.mode
+    threshold: int = int(_DEFAULTS.threshold)
+    window: int = int(_DEFAULTS.window)
+    interval: int = int(_DEFAULTS.interval)
+    cooldown: int = int(_DEFAULTS.cooldown)
+    daily_limit: int = _DEFAULTS.daily_limit
+    random_delay: int = int(_DEFAULTS.random_delay)
+    signal: str = _DEFAULTS.signal
+    kill_without_graceful_restart: bool = _DEFAULTS.kill_without_graceful_restart
+    textfile_folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What observe saw of one node: our files, the folders that hold nothing else, our unit, and the BIRDs."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    python: str = "/usr/bin/python3"
+    textfile_folder: str = ""
+    enabled: bool = False
+    invocation: str | None = None
+    birds: tuple[Bird, ...] = ()
+    kills_last_week: int = 0
+
+
+# --- observe ----------------------------------------------------------------------------------------
+
+
+def observe(host: Host) -> Facts:
+    """Read everything that plan() needs; reads only."""
+    texts = {path: host.read_text(path) for path in (DAEMON, CONFIG, UNIT_FILE)}
+    folders = (posixpath.dirname(path) for path in (DAEMON, CONFIG))
+    ours = {posixpath.basename(path) for path in (DAEMON, CONFIG)}
+    return Facts(
+        files={path: text for path, text in texts.items() if text is not None},
+        folders=tuple(path for path in folders if host.is_folder(path) and ours >= set(host.list_folder(path))),
+        python=host.interpreter(),
+        textfile_folder=next((path for path in TEXTFILE_FOLDERS if host.is_folder(path)), ""),
+        enabled=is_enabled(host, UNIT),
+        invocation=invocation(host, UNIT),
+        birds=birds.observe(host),
+        kills_last_week=birds.kills_last_week(host),
+    )
+
+
+def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
+    """Shape the facts for results."""
+    return {
+        "birds": [{**asdict(bird), "version": bird.version} for bird in facts.birds],
+        "running": bool(facts.invocation),
+        "kills_last_week": facts.kills_last_week,
+    }
+
+
+# --- plan -------------------------------------------------------------------------------------------
+
+
+def plan(facts: Facts, policy: Policy) -> Plan:
+    """Decide what the node needs; pure, so that captured facts give the same plan anywhere."""
+    refusals = tuple(_refusals(policy))
+    if refusals:
+        return Plan(refusals=refusals)
+    found = tuple(birds.findings(facts.birds, facts.kills_last_week, policy.threshold, TRAP))
+    if policy.state == "absent":
+        return Plan(tuple(_absent(facts)), found)
+    return Plan(tuple(_present(facts, policy)), (*found, *_no_metrics(facts, policy)))
+
+
+def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
+    writes = [
+        WriteFile(path, facts.files.get(path), text, _REASON)
+        for path, text in _texts(facts, policy).items()
+        if facts.files.get(path) != text
+    ]
+    yield from writes
+    if any(write.path == UNIT_FILE for write in writes):
+        yield ReloadUnit(UNIT, _REASON)
+    state = RUNNING if facts.enabled or facts.invocation else None
+    if not (facts.enabled and facts.invocation):
+        yield RunUnit(UNIT, state, RUNNING, _REASON)
+    elif writes:
+        yield RestartUnit(UNIT, facts.invocation, _REASON)
+
+
+def _absent(facts: Facts) -> Iterator[Change]:
+    if facts.enabled or facts.invocation:
+        yield RunUnit(UNIT, RUNNING, None, _ABSENT)
+    for path, text in facts.files.items():
+        yield RemoveFile(path, text, _ABSENT)
+    for path in facts.folders:
+        yield RemoveFolder(path, _ABSENT)
+    if UNIT_FILE in facts.files:
+        yield ReloadUnit(UNIT, _ABSENT)
+
+
+def _texts(facts: Facts, policy: Policy) -> dict[str, str]:
+    """Return our files as they are to be, in the order in which they are written."""
+    folder = facts.textfile_folder if policy.textfile_folder is None else policy.textfile_folder
+    metrics = posixpath.join(folder, METRICS) if folder else ""
+    wanted = {key: value for key, value in asdict(policy).items() if key not in ("state", "textfile_folder")}
+    unit = _UNIT.format(
+        managed_by=MANAGED_BY,
+        python=facts.python,
+        daemon=DAEMON,
+        config=CONFIG,
+        metrics=f"ExecStopPost=-/bin/rm -f {metrics}\nReadWritePaths=-{folder}\n" if folder else "",
+    )
+    return {
+        DAEMON: f"# {MANAGED_BY}\n{inspect.getsource(bird_watchdog_daemon)}",
+        CONFIG: json.dumps({**wanted, "metrics": metrics}, indent=1) + "\n",
+        UNIT_FILE: unit,
+    }
+
+
+# Each option with its least and its largest value.
+_BOUNDS = {
+    "threshold": (1, 100),
+    "window": (1, 3600),
+    "interval": (1, 60),
+    "cooldown": (0, 86400),
+    "daily_limit": (0, 1000),
+    "random_delay": (0, 3600),
+}
+
+
+def _refusals(policy: Policy) -> Iterator[Refusal]:
+    for option, (least, most) in _BOUNDS.items():
+        value = getattr(policy, option)
+        if not least <= value <= most:
+            yield _refusal(
+                option, f"{value} is not from {least} to {most}", f"Set it to a number from {least} to {most}"
+            )
+    if policy.window < 2 * policy.interval:
+        yield _refusal(
+            "window",
+            f"{policy.window} s are less than two intervals of {policy.interval} s",
+            f"Set it to {2 * policy.interval} or more",
+        )
+    # the path stands in a unit, where spaces and % say something else
+    if policy.textfile_folder and not re.fullmatch(r"(/[A-Za-z0-9._+-]+)+", policy.textfile_folder):
+        yield _refusal(
+            "textfile_folder",
+            f"{policy.textfile_folder!r} is no absolute path of letters, digits and . _ + -",
+            "Name the folder that node-exporter reads",
+        )
+
+
+def _refusal(option: str, what: str, remedy: str) -> Refusal:
+    return Refusal(TRAP, what, f"{TRAP}_{option}", remedy)
+
+
+def _no_metrics(facts: Facts, policy: Policy) -> Iterator[Finding]:
+    if not facts.textfile_folder and policy.textfile_folder is None:
+        yield Finding(
+            id=f"{TRAP}.no_textfile_folder",
+            severity="info",
+            where=", ".join(TEXTFILE_FOLDERS),
+            observed="none of them is there",
+            wanted="the folder of node-exporter's textfile collector",
+            why="the watchdog writes no metrics; its events are in the journal of systemd all the same",
+            remedy=f"Name the folder in {TRAP}_textfile_folder, or '' for no metrics",
+        )
+
+
+# --- restore ----------------------------------------------------------------------------------------
+
+
+def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
+    """Stop the unit before its files go, and do not start again what has no files any more."""
+    stops = [change for change in changes if isinstance(change, RunUnit) and change.unit == UNIT]
+    rest = [change for change in changes if change not in stops]
+    return Plan((*stops, *(each for each in rest if not (stops and _restarts(each)))))
+
+
+def _restarts(change: Change) -> bool:
+    return isinstance(change, RestartUnit) and change.unit == UNIT
+
+
+def guard(
+    _facts: Facts, _changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
+) -> Iterator[Refusal]:
+    """Refuse nothing: without the watchdog a node is as it was."""
+    return iter(())

@@ -1,0 +1,482 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Kills a bird or bird6 of Calico that spins, so that its supervisor starts it anew: bird_watchdog.py CONFIG.
+
+This file reaches the node as it is and runs alone: standard library only, Python 3.9 and newer. What decides is pure
+(decide, weigh); Watchdog does what they say. All times are seconds since boot (CLOCK_BOOTTIME): nobody sets that
+clock, and the kernel dates the starts of processes by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple
+
+NAMES = ("bird", "bird6")
+TICKS = os.sysconf("SC_CLK_TCK")
+DAY = 86400.0
+SCAN_EVERY, FULL_SCAN_EVERY = 6, 180  # samples between two looks for new processes, and at all of them
+ASK_EVERY = 600.0  # seconds between two questions about the peers while all is well
+RETRY_AFTER = 60.0  # seconds until a kill that was held back is weighed again
+PATIENCE = 2.0  # seconds for all answers of a control socket
+LARGEST_EVENTS = 1 << 20  # bytes of the file of events before it is put aside as FILE.1
+
+CALM, HOT, WAITING, DUE, COOLDOWN, LIMIT = "calm", "hot", "waiting", "due", "cooldown", "daily_limit"
+ABSENT, HELD, RESTARTING, NOT_RESTARTED = "absent", "held_back", "restarting", "not_restarted"
+SPINNING, SILENT, FOREIGN, UNREACHABLE = "spinning", "socket_silent", "socket_of_another", "socket_unreachable"
+RECOVERING, NO_RESTART, OBSERVE = "graceful_restart_recovery", "no_graceful_restart", "observe"
+STATES, REASONS = (ABSENT, CALM, HOT, WAITING, HELD, RESTARTING, NOT_RESTARTED), (SPINNING, SILENT)
+PASSING = (COOLDOWN, RECOVERING)  # obstacles to a kill that pass by themselves; for the others a person has to look
+OBSTACLES = (*PASSING, LIMIT, FOREIGN, UNREACHABLE, NO_RESTART, OBSERVE)
+
+
+class Config(NamedTuple):
+    """The configuration file, a JSON object. Seconds; the threshold in percent of one core."""
+
+    mode: str = "enforce"
+    threshold: float = 85.0
+    window: float = 120.0
+    interval: float = 5.0
+    cooldown: float = 300.0
+    daily_limit: int = 3
+    random_delay: float = 60.0
+    signal: str = "KILL"
+    kill_without_graceful_restart: bool = False
+    metrics: str = ""  # a file of node-exporter's textfile collector; '' for none
+    events: str = "/var/log/nodeward-bird-watchdog/events.jsonl"
+    sockets: str = "/var/run/calico"  # the folder of Calico's control sockets, bird.ctl and bird6.ctl
+    proc: str = "/proc"
+    journal: str = "/run/systemd/journal/socket"
+    restart_patience: float = 30.0  # until the supervisor has to have started a new one
+
+
+class Process(NamedTuple):
+    """One process, which these tell from every other; ``start`` is in ticks since boot."""
+
+    pid: int
+    start: int
+    name: str
+    parent: int
+    control: str
+
+
+class Sample(NamedTuple):
+    """CPU seconds that a process has used at a moment."""
+
+    at: float
+    cpu: float
+
+
+class Answer(NamedTuple):
+    """What the control socket said: SILENT, an obstacle or ''; peers without graceful restart; its interfaces."""
+
+    trouble: str = ""
+    unaware: tuple[str, ...] = ()
+    interfaces: int | None = None
+
+
+# --- deciding: pure ---------------------------------------------------------------------------------
+
+
+def share(samples: Sequence[Sample]) -> float:
+    """Return the CPU share between the last two samples, in percent of one core."""
+    if len(samples) < 2:
+        return 0.0
+    before, now = samples[-2:]
+    return round(100.0 * (now.cpu - before.cpu) / (now.at - before.at), 6)
+
+
+def hot_since(samples: Sequence[Sample], config: Config) -> float:
+    """Return since when the share was at or above the threshold, in all and over every quarter of a window.
+
+    Not in every interval: a BIRD that spins by the bug works for some 8 s and then sleeps for up to 1 s, since its
+    timers count whole seconds, so that of intervals of 5 s every other one has a share of 80 % (measured).
+    """
+    last = end = len(samples) - 1
+    since = samples[last].at
+    for first in range(last - 1, -1, -1):
+        while samples[end - 1].at - samples[first].at >= config.window / 4:
+            end -= 1
+        if share((samples[first], samples[end])) < config.threshold:
+            if end < last or samples[end].at - samples[first].at >= config.window / 4:
+                break
+        elif share((samples[first], samples[last])) >= config.threshold:
+            since = samples[first].at
+    return since
+
+
+def decide(samples: Sequence[Sample], age: float, kills: Sequence[float], due: float | None, config: Config) -> str:
+    """Say what is to be done about a process, by its samples, its age, the kills before and the end of its delay.
+
+    DUE only after a full window at or above the threshold, see hot_since(), that has not just ended, outside of the
+    cooldown, within the daily limit, and not before ``due``. The start of a process counts as a kill for the
+    cooldown: whoever caused it, BIRD has to recover from it first.
+    """
+    now, since = samples[-1].at, hot_since(samples, config)
+    if since == now or share(samples) < config.threshold / 2:
+        return CALM
+    if now - since < config.window:
+        return HOT
+    if min([age, *(now - kill for kill in kills)]) < config.cooldown:
+        return COOLDOWN
+    if sum(now - kill < DAY for kill in kills) >= config.daily_limit:
+        return LIMIT
+    return WAITING if due is not None and now < due else DUE
+
+
+def weigh(answer: Answer, config: Config) -> str:
+    """Say what holds a kill back, '' when nothing does."""
+    if answer.trouble not in ("", SILENT):
+        return answer.trouble
+    if answer.unaware and not config.kill_without_graceful_restart:
+        return NO_RESTART
+    return OBSERVE if config.mode == "observe" else ""
+
+
+# --- looking ----------------------------------------------------------------------------------------
+
+
+def clock() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def read_config(path: str) -> Config:
+    """Raises OSError, ValueError, TypeError."""
+    given = dict(json.loads(read(path)))
+    for key, value in given.items():
+        known = getattr(Config(), key) if key in Config._fields else None
+        if type(value) is not type(known) and (type(value), type(known)) != (int, float):
+            raise ValueError(f"{key}: {value!r}")
+    return Config(**given)
+
+
+def parse(pid: int, stat: str, cmdline: str, sockets: str) -> tuple[Process, float] | None:
+    """Return a process and its CPU seconds by its files in /proc, None for what is no BIRD of Calico, or a zombie."""
+    name, _, rest = stat.partition("(")[2].rpartition(")")
+    words = cmdline.split("\0")  # a zombie has none
+    control = "".join(after if word == "-s" else word[2:] for word, after in zip(words, words[1:]) if word[:2] == "-s")
+    if name not in NAMES or control != f"{sockets}/{name}.ctl":
+        return None
+    fields = rest.split()  # proc(5): state, ppid, ..., utime and stime, ..., starttime
+    return Process(pid, int(fields[19]), name, int(fields[1]), control), (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def look(config: Config, pid: int) -> tuple[Process, float] | None:
+    """Return what parse() does, None for what is gone as well."""
+    try:
+        return parse(pid, read(f"{config.proc}/{pid}/stat"), read(f"{config.proc}/{pid}/cmdline"), config.sockets)
+    except OSError:
+        return None
+
+
+def links(dev: str, igmp: str) -> dict[str, int]:
+    """Count links by their files in /proc/PID/net: those there are, and those ever made (their highest number).
+
+    A BIRD that forgets none may remember the difference, beside the interfaces that it tells of.
+    """
+    made = max(map(int, re.findall(r"^\d+", igmp, re.MULTILINE)), default=0)
+    return {"links": max(0, dev.count("\n") - 2), "links_made": made}
+
+
+def ask(process: Process, is_known: bool = True) -> Answer:
+    """Ask BIRD what a kill would harm; an answer proves that the socket is of this process.
+
+    A full queue (BlockingIOError) is silence, but of a process that is known by an earlier answer alone.
+    """
+    deadline, text = time.monotonic() + PATIENCE, b""
+    try:
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(PATIENCE)
+            control.connect(process.control)
+            listener = control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4]
+            if int.from_bytes(listener, sys.byteorder) != process.pid:
+                return Answer(FOREIGN)
+            control.sendall(b"show interfaces summary\nshow protocols all\nshow status\n")
+            while not re.search(rb"^0013 .*\n\Z", text[-99:], re.MULTILINE):  # the end of the status
+                control.settimeout(max(0.001, deadline - time.monotonic()))
+                piece = control.recv(1 << 18)
+                if not piece:
+                    return Answer(UNREACHABLE)
+                text += piece
+    except socket.timeout:
+        return Answer(SILENT)
+    except OSError as error:
+        return Answer(SILENT if is_known and isinstance(error, BlockingIOError) else UNREACHABLE)
+    return understand(text.decode("utf-8", "replace"))
+
+
+def understand(text: str) -> Answer:
+    """Read the replies of BIRD 1.6: on a peer's line 'restart-able' or 'restart-aware' says that it keeps routes."""
+    established = [each for each in text.split("\n1002-") if re.search(r"BGP state: +Established", each)]
+    unaware = tuple(each.split()[0] for each in established if not re.search(r"Neighbor caps:.* restart-a", each))
+    interfaces = re.search(r"^1005-(?:.*\n )*", text, re.MULTILINE)
+    recovering = "Graceful restart recovery in progress" in text
+    return Answer(RECOVERING if recovering else "", unaware, interfaces.group().count("\n") + 1 if interfaces else 0)
+
+
+def evidence(config: Config, process: Process, answer: Answer) -> dict[str, Any]:
+    """Return what a person would want to know afterwards, as far as it can be had."""
+    facts: dict[str, Any] = {} if answer.interfaces is None else {"interfaces": answer.interfaces}
+    with contextlib.suppress(OSError):
+        folder = f"{config.proc}/{process.pid}/net"
+        facts.update(links(read(f"{folder}/dev"), read(f"{folder}/igmp")))
+    import subprocess  # noqa: PLC0415 - megabytes that are needed a few times a year
+
+    script = (
+        'timeout 3 perf record -q -F 99 -e cpu-clock:u -o - -p "$1" -- sleep 1 | perf report -q --stdio -s sym -i -'
+    )
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["sh", "-c", script, "sh", str(process.pid)], capture_output=True, timeout=8, check=False)
+        lines = done.stdout.decode("utf-8", "replace").splitlines()
+        facts["symbols"] = ", ".join(" ".join(line.split()) for line in lines if "%" in line)[:300]
+    return facts
+
+
+# --- doing ------------------------------------------------------------------------------------------
+
+
+def kill(config: Config, process: Process, open_handle: Callable[[int], int] | None) -> str:
+    """Kill this process and no other that may have its id by now; return what went wrong, '' for nothing.
+
+    ``open_handle`` is os.pidfd_open; without it, or before Linux 5.3, the id has to do.
+    """
+    handle = -1
+    with contextlib.suppress(OSError):
+        handle = open_handle(process.pid) if open_handle else -1
+    try:
+        found = look(config, process.pid)
+        if found is None or found[0] != process:
+            return "it is gone"
+        number = signal.Signals[f"SIG{config.signal}"]
+        os.kill(process.pid, number) if handle < 0 else signal.pidfd_send_signal(handle, number)
+        return ""
+    except OSError as error:
+        return str(error)
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def send(address: str, text: str) -> None:
+    """Send a datagram to a socket of systemd; nobody may be there, or read."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stream:
+        stream.settimeout(PATIENCE)
+        stream.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+class Track:
+    """What is known of bird, or of bird6: what was done about it, and the process that is watched now."""
+
+    def __init__(self) -> None:
+        self.kills: list[float] = []
+        self.killed, self.held_back = dict.fromkeys(REASONS, 0), dict.fromkeys(OBSTACLES, 0)
+        self.last_kill = 0.0  # seconds since 1970
+        self.victim: Process | None = None  # what was killed and has no successor yet
+        self.overdue = 0.0  # when that is to be there
+        self.follow(None, Answer())
+
+    def follow(self, process: Process | None, answer: Answer) -> None:
+        self.process, self.state = process, CALM if process else ABSENT
+        self.samples: list[Sample] = []
+        self.due: float | None = None
+        self.obstacle, self.answer, self.asked = "", answer, clock()
+
+    def count(self, reason: str, at: float, date: float) -> None:
+        self.kills = [kill for kill in self.kills if at - kill < DAY] + [at]
+        self.killed[reason] += 1
+        self.last_kill = date
+
+
+class Watchdog:
+    """Samples, decides and acts."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.steps = config, 0
+        self.tracks = {name: Track() for name in NAMES}
+        self.looks: dict[int, int] = {}  # how often a process was looked at
+        self.boot = read("/proc/sys/kernel/random/boot_id").strip()
+        for path in (f"{config.events}.1", config.events):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                for event in map(json.loads, read(path).splitlines()):
+                    if event["event"] == "kill" and event["boot"] == self.boot:
+                        self.tracks[event["daemon"]].count(event["reason"], event["uptime"], event["time"])
+
+    def step(self) -> None:
+        """Take one sample of each and act upon it."""
+        for name, track in self.tracks.items():
+            self.watch(name, track)
+        missing = [track for track in self.tracks.values() if track.process is None]
+        if missing and (self.steps % SCAN_EVERY == 0 or any(track.victim for track in missing)):
+            for pid in self.scan():
+                self.adopt(pid)
+        self.steps += 1
+        self.publish()
+
+    def scan(self) -> list[int]:
+        """Return the processes called as BIRD is. New ones are looked at twice: one takes its name after its start."""
+        pids = [int(name) for name in os.listdir(self.config.proc) if name.isdigit()]
+        known = self.looks if self.steps % FULL_SCAN_EVERY else dict.fromkeys(pids, 1)
+        self.looks = {pid: known.get(pid, 0) + 1 for pid in pids}
+        found = []
+        for pid in (pid for pid, looks in self.looks.items() if looks <= 2):
+            with contextlib.suppress(OSError):
+                if read(f"{self.config.proc}/{pid}/comm").strip() in NAMES:
+                    found.append(pid)
+        return found
+
+    def adopt(self, pid: int) -> None:
+        """Watch a process that holds Calico's socket: one of a node within this node, or a pretender, does not."""
+        found = look(self.config, pid)
+        if found is None or self.tracks[found[0].name].process:
+            return
+        process, track, answer = found[0], self.tracks[found[0].name], ask(found[0], is_known=False)
+        if answer.trouble in (FOREIGN, UNREACHABLE):
+            self.looks[pid] = 0  # it may not have got so far
+            return
+        track.follow(process, answer)
+        self.tell(6, "watching", process, f"is watched, its socket is {process.control}")
+        if track.victim:
+            seconds, same = process.start / TICKS - track.kills[-1], process.parent == track.victim.parent
+            where = "under its supervisor" if same else "under another parent"
+            self.tell(5 if same else 2, "restarted", process, f"came up {where} {seconds:.1f} s after the kill")
+            track.victim = None
+
+    def watch(self, name: str, track: Track) -> None:
+        found = look(self.config, track.process.pid) if track.process else None
+        now = clock()
+        if track.process and (found is None or found[0] != track.process):
+            track.follow(None, Answer())
+            self.looks.clear()
+        if track.victim:
+            if now >= track.overdue and track.state != NOT_RESTARTED:
+                self.tell(2, NOT_RESTARTED, track.victim, f"was killed, and no new {name} came up")
+            track.state = RESTARTING if now < track.overdue else NOT_RESTARTED
+            if track.process and now >= track.overdue:  # it still runs
+                track.victim = None
+        elif found and track.process:
+            track.samples.append(Sample(now, found[1]))
+            while len(track.samples) > 2 and track.samples[1].at <= now - self.config.window:
+                del track.samples[0]
+            age = now - track.process.start / TICKS
+            self.judge(track, track.process, decide(track.samples, age, track.kills, track.due, self.config))
+
+    def judge(self, track: Track, process: Process, verdict: str) -> None:
+        now, track.state = clock(), verdict
+        if verdict in (CALM, HOT):
+            track.due, track.obstacle = None, ""
+            if now - track.asked >= ASK_EVERY:
+                track.asked, answer = now, ask(process)
+                track.answer = track.answer if answer.trouble else answer
+        elif verdict in (COOLDOWN, LIMIT):
+            self.hold_back(track, process, verdict, Answer())
+        elif verdict == DUE and track.due is None and self.config.random_delay:
+            track.state, track.obstacle = WAITING, ""
+            track.due = now + random.uniform(0, self.config.random_delay)  # noqa: S311
+        elif verdict == DUE:
+            self.act(track, process)
+        if track.obstacle:
+            track.state = HELD
+
+    def act(self, track: Track, process: Process) -> None:
+        answer = ask(process)
+        if answer.trouble == SILENT:  # then what it last said about its peers counts
+            answer = Answer(SILENT, track.answer.unaware)
+        elif not answer.trouble:
+            track.answer, track.asked = answer, clock()
+        track.due = clock() + RETRY_AFTER
+        obstacle, reason = weigh(answer, self.config), answer.trouble or SPINNING
+        if obstacle:
+            self.hold_back(track, process, obstacle, answer)
+            return
+        self.tell(2, "kill", process, f"is killed: {reason}", reason=reason, **evidence(self.config, process, answer))
+        track.obstacle, trouble = "", kill(self.config, process, getattr(os, "pidfd_open", None))
+        if trouble:
+            track.state = WAITING
+            self.tell(2, "kill_failed", process, f"could not be killed: {trouble}")
+        else:
+            track.count(reason, clock(), time.time())
+            track.victim, track.overdue, track.state = process, clock() + self.config.restart_patience, RESTARTING
+
+    def hold_back(self, track: Track, process: Process, obstacle: str, answer: Answer) -> None:
+        if obstacle != track.obstacle:
+            track.obstacle = obstacle
+            track.held_back[obstacle] += 1
+            passes = obstacle in PASSING
+            facts = {} if passes else {"peers": " ".join(answer.unaware), **evidence(self.config, process, answer)}
+            self.tell(5 if passes else 2, HELD, process, f"is not killed: {obstacle}", reason=obstacle, **facts)
+
+    def tell(self, priority: int, event: str, process: Process, text: str, **more: Any) -> None:
+        """Write an event to the journal of systemd and, where it is more than information, to the file."""
+        now, used = clock(), round(share(self.tracks[process.name].samples), 1)
+        age = round(now - process.start / TICKS)
+        fields = {"event": event, "daemon": process.name, "pid": process.pid, "share": used, "age": age, **more}
+        text = f"{process.name}[{process.pid}] {text} ({used} % of a core, up for {age} s)"
+        lines = [f"MESSAGE={text}", f"PRIORITY={priority}", "SYSLOG_IDENTIFIER=nodeward-bird-watchdog"]
+        lines += [f"NODEWARD_{key.upper()}={value}" for key, value in fields.items()]
+        send(self.config.journal, "\n".join(lines) + "\n")
+        path = self.config.events
+        with contextlib.suppress(OSError):
+            if os.path.exists(path) and os.path.getsize(path) > LARGEST_EVENTS:
+                os.replace(path, f"{path}.1")
+            if priority < 6:
+                with open(path, "a", encoding="utf-8") as stream:
+                    json.dump({"time": time.time(), "boot": self.boot, "uptime": now, **fields, "text": text}, stream)
+                    stream.write("\n")
+
+    def publish(self) -> None:
+        """Write the metrics, whole. A full disk is not worth a word every five seconds."""
+        families: dict[tuple[str, str, str], Callable[[Track], dict[str, float]]] = {
+            ("cpu_share", "gauge", ""): lambda track: {"": share(track.samples) / 100},
+            ("last_kill_timestamp_seconds", "gauge", ""): lambda track: {"": track.last_kill},
+            ("kills_total", "counter", "reason"): lambda track: dict(track.killed),
+            ("suppressed_kills_total", "counter", "reason"): lambda track: dict(track.held_back),
+            ("state", "gauge", "state"): lambda track: {each: each == track.state for each in STATES},
+        }
+        text, staged = "", f"{self.config.metrics}.new"
+        for (family, kind, label), values in families.items():
+            text += f"# TYPE nodeward_bird_watchdog_{family} {kind}\n"
+            for name, track in self.tracks.items():
+                for each, value in values(track).items():
+                    labels = f'daemon="{name}",{label}="{each}"' if label else f'daemon="{name}"'
+                    text += f"nodeward_bird_watchdog_{family}{{{labels}}} {float(value)}\n"
+        with contextlib.suppress(OSError):
+            if self.config.metrics:
+                with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644), "w") as stream:
+                    stream.write(text)
+                os.chmod(staged, 0o644)  # whatever the umask
+                os.replace(staged, self.config.metrics)
+
+
+def main(path: str) -> None:
+    """Run until SIGTERM. Raises as read_config() when the configuration cannot be read at the start."""
+    signals = {signal.SIGTERM, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    watchdog, supervisor = Watchdog(read_config(path)), os.environ.get("NOTIFY_SOCKET", "")
+    send(supervisor, "READY=1")
+    while True:
+        watchdog.step()
+        send(supervisor, "WATCHDOG=1")
+        while came := signal.sigtimedwait(signals, watchdog.config.interval):  # never a sample too soon
+            if came.si_signo == signal.SIGTERM:
+                return
+            try:
+                watchdog.config = read_config(path)
+            except (OSError, ValueError, TypeError) as error:
+                sys.stderr.write(f"the configuration stays as it was: {error}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

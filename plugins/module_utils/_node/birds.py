@@ -1,0 +1,170 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""The BIRDs of Calico that run on the node, what the watchdog did to them lately, and what a person should know of it.
+
+Calico before 3.27.0 ships a BIRD that forgets no link which ever was (projectcalico/bird #95, #102; mended by #104 and
+#111); 3.27.0 to 3.27.3 have a Felix that uses too much CPU (projectcalico/calico #8856).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .._core.host import Host
+from .._core.plan import Finding
+from . import bird_watchdog_daemon as daemon
+from . import processes
+
+INTERVAL = 0.5  # seconds between two looks at the CPU time; the kernel counts it in hundredths
+WEEK = 7 * daemon.DAY
+MENDED, MENDED_AGAIN = (3, 27, 0), (3, 27, 4)
+MANY = 10_000  # links; the reports of a spinning BIRD speak of 30,000 and more
+
+# What a runtime keeps of a container, with the name of its image (annotations of containerd and CRI-O).
+_KEPT = (
+    "/run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json",
+    "/run/containers/storage/overlay-containers/{id}/userdata/config.json",
+)
+_IMAGE = re.compile(r'"io\.kubernetes\.cri(?:\.image-name|-o\.ImageName)"\s*:\s*"([^"]+)"')
+_VERSION = re.compile(r":v?(\d+)\.(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True)
+class Bird:
+    """One BIRD: its CPU share in percent of one core, its age in seconds, links now and ever made in its namespace.
+
+    ``image`` is that of its container, '' where that cannot be told.
+    """
+
+    name: str
+    pid: int
+    share: float
+    age: int
+    links: int
+    links_made: int
+    image: str = ""
+
+    @property
+    def version(self) -> tuple[int, ...] | None:
+        """Return Calico's version by the tag of the image, None for another kind of tag."""
+        found = _VERSION.search(self.image)
+        return tuple(int(number) for number in found.groups()) if found else None
+
+
+def observe(host: Host) -> tuple[Bird, ...]:
+    """Look at the BIRDs of Calico; takes INTERVAL where there are any."""
+    names = processes.names(host)
+    first = {pid: _look(host, pid) for pid, name in names.items() if name in daemon.NAMES}
+    begin = host.clock()
+    if not any(first.values()):
+        return ()
+    host.sleep(INTERVAL)
+    took, uptime = host.clock() - begin, _uptime(host)
+    birds = []
+    for pid, before in first.items():
+        now = _look(host, pid)
+        if before and now and before[0] == now[0]:
+            found = daemon.links(*(host.read_text(f"/proc/{pid}/net/{name}") or "" for name in ("dev", "igmp")))
+            age = round(uptime - now[0].start / daemon.TICKS)
+            used = round(100 * (now[1] - before[1]) / max(took, INTERVAL), 1)
+            birds.append(Bird(now[0].name, pid, used, age, **found, image=_image(host, pid)))
+    return tuple(birds)
+
+
+def kills_last_week(host: Host) -> int:
+    """Count the kills that the watchdog's file of events tells of; its times and ours are seconds since 1970."""
+    booted = re.search(r"^btime (\d+)", host.read_text("/proc/stat") or "", re.MULTILINE)
+    now = (int(booted.group(1)) if booted else 0) + _uptime(host)
+    path = daemon.Config().events
+    lines = [line for each in (f"{path}.1", path) for line in (host.read_text(each) or "").splitlines()]
+    return sum(_killed_at(line) > now - WEEK for line in lines)
+
+
+def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -> Iterator[Finding]:
+    """Phrase what a person should know."""
+    for bird in birds:
+        where = f"{bird.name} (process {bird.pid})"
+        if bird.share >= threshold:
+            yield Finding(
+                id=f"{trap}.busy",
+                severity="high",
+                where=where,
+                observed=f"{bird.share:.0f} % of a core, up for {_long(bird.age)}",
+                wanted=f"below {threshold:.0f} %, but for minutes",
+                why="a BIRD that spins answers late or never, and the node's routes go stale (incident A3)",
+                remedy="Look again in some minutes; the watchdog kills it when it goes on, or says why not "
+                "(journalctl -u nodeward-bird-watchdog)",
+            )
+        if bird.version is None or bird.version < MENDED:
+            yield from _remembered(bird, where, trap)
+        if bird.version is not None and bird.version < MENDED_AGAIN:
+            yield _version(bird, where, trap)
+    if kills:
+        yield Finding(
+            id=f"{trap}.kills",
+            severity="medium",
+            where=daemon.Config().events,
+            observed=f"{kills} kills in the last week",
+            wanted="none",
+            why="the watchdog treats what Calico does wrong, it does not mend it",
+            remedy="Update Calico to 3.27.4, 3.28.1 or later; the file tells share, age and links before each kill",
+        )
+
+
+def _remembered(bird: Bird, where: str, trap: str) -> Iterator[Finding]:
+    if bird.links_made - bird.links > MANY:
+        yield Finding(
+            id=f"{trap}.remembered",
+            severity="medium",
+            where=where,
+            observed=f"{bird.links} links, {bird.links_made} made since the boot; BIRD runs for {_long(bird.age)}",
+            wanted=f"a BIRD that has not seen {MANY} links more than there are",
+            why="a BIRD of Calico before 3.27.0 may remember all of them, and goes through the list for each",
+            remedy="Update Calico to 3.27.4, 3.28.1 or later",
+        )
+
+
+def _version(bird: Bird, where: str, trap: str) -> Finding:
+    is_old = (bird.version or ()) < MENDED
+    return Finding(
+        id=f"{trap}.version",
+        severity="medium" if is_old else "low",
+        where=where,
+        observed=bird.image,
+        wanted="Calico 3.27.4, 3.28.1 or later",
+        why="BIRD remembers every link that ever was, and spins after weeks (projectcalico/bird #95)"
+        if is_old
+        else "its Felix uses too much CPU (projectcalico/calico #8856)",
+        remedy="Update Calico",
+    )
+
+
+def _look(host: Host, pid: int) -> tuple[daemon.Process, float] | None:
+    stat, words = (host.read_text(f"/proc/{pid}/{name}") or "" for name in ("stat", "cmdline"))
+    return daemon.parse(pid, stat, words, daemon.Config().sockets)
+
+
+def _image(host: Host, pid: int) -> str:
+    container = re.search(r"[0-9a-f]{64}", host.read_text(f"/proc/{pid}/cgroup") or "")
+    kept = [host.read_text(path.format(id=container.group())) or "" for path in _KEPT] if container else []
+    images = [found.group(1) for found in map(_IMAGE.search, kept) if found]
+    return images[0] if images else ""
+
+
+def _uptime(host: Host) -> float:
+    return float((host.read_text("/proc/uptime") or "0").split()[0])
+
+
+def _killed_at(line: str) -> float:
+    """Return when a line of the file of events tells of a kill, 0 when it tells of something else."""
+    try:
+        event = json.loads(line)
+        return float(event["time"]) if event["event"] == "kill" else 0.0
+    except (ValueError, KeyError, TypeError):  # the last line may be cut off by a full disk
+        return 0.0
+
+
+def _long(seconds: int) -> str:
+    return f"{seconds / daemon.DAY:.1f} days" if seconds >= daemon.DAY else f"{seconds / 3600:.1f} h"

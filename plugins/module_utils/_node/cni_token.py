@@ -1,0 +1,240 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Trap cni_token: the token by which Calico's CNI plugin reads the datastore is stale or refused (incident A4).
+
+Every pod that is made or removed on the node needs it. calico-node writes it into a kubeconfig for the plugin
+(node/pkg/cni/token_watch.go); here it is decoded and tried. It is never shown, nor is anything signed in it.
+Nothing is changed on the node: a new token comes with a new pod of calico-node, which is the cluster's part.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from .._core.errors import NodewardError
+from .._core.host import Host
+from .._core.plan import Plan, Refusal
+from .._core.verbs import Change
+from .._kube import kubeconfig
+from . import cni_token_findings
+
+TRAP = "cni_token"
+ALLOWS: tuple[str, ...] = ()
+
+CNI = "/etc/cni/net.d"
+KUBECONFIG = f"{CNI}/calico-kubeconfig"  # where the manifest and the operator have it
+LOG = "/var/log/calico/cni/cni.log"
+NODENAME = "/var/lib/calico/nodename"  # calico-node's own name of the node (node/pkg/lifecycle/startup)
+# What the CNI plugin reads first for every pod (cni-plugin/pkg/plugin/plugin.go).
+PATH = "/apis/crd.projectcalico.org/v1/clusterinformations/default"
+
+OPTIONS: dict[str, dict[str, Any]] = {}
+
+# What a request with the token came to.
+ACCEPTED, REFUSED, FORBIDDEN, UNREACHABLE, ODD = "accepted", "refused", "forbidden", "unreachable", "odd"
+_STATUSES = {401: REFUSED, 403: FORBIDDEN, 404: ACCEPTED}  # who is told that there is none was let in
+
+# A token that is renewed in time never has less of its life left: the refresher sleeps for half of it at most.
+SOON_SHARE, SOON_SECONDS = 0.25, 7 * 86400.0
+
+# Bytes of the end of the log that are looked at, and seconds that a refusal in it is recent for.
+_TAIL, _RECENT = 256 * 1024, 86400.0
+_REFUSAL = "connection is unauthorized"
+_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Nothing to decide."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a token says of itself; times in seconds since 1970, None where it says nothing."""
+
+    service_account: str = ""
+    pod: str = ""
+    issued: float | None = None
+    expires: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What observe saw. ``unusable`` says why there is no token to try; ``said`` is what came of the request."""
+
+    kubeconfig: str = KUBECONFIG
+    present: bool = False
+    unusable: str = ""
+    nodename: str = ""
+    now: float = 0.0
+    token: Token = Token()
+    server: str = ""
+    answer: str = ""
+    said: str = ""
+    refusals: int = 0
+    last_refusal: str = ""
+
+    @property
+    def remaining(self) -> float | None:
+        """Return the seconds until the token expires."""
+        return None if self.token.expires is None else self.token.expires - self.now
+
+    @property
+    def expires_soon(self) -> bool:
+        life = (self.token.expires or 0.0) - (self.token.issued if self.token.issued is not None else self.now)
+        return self.remaining is not None and self.remaining < min(SOON_SHARE * life, SOON_SECONDS)
+
+
+# --- observe ----------------------------------------------------------------------------------------
+
+
+def observe(host: Host) -> Facts:
+    """Read the kubeconfig and the log, and try the token; reads only."""
+    path, now = _kubeconfig(host), _now(host)
+    if host.read_text(path) is None:
+        return Facts(path, now=now)
+    refusals, last = _refusals(host, now)
+    facts = Facts(
+        path,
+        present=True,
+        nodename=(host.read_text(NODENAME) or "").strip(),
+        now=now,
+        refusals=refusals,
+        last_refusal=last,
+    )
+    try:
+        access = kubeconfig.read(path, host.read_text)
+    except NodewardError as error:
+        return replace(facts, unusable=error.what)
+    facts = replace(facts, server=access.server, token=decoded(access.token or ""))
+    try:
+        answer = host.send_http(access.request(PATH))
+    except NodewardError as error:
+        return replace(facts, answer=UNREACHABLE, said=error.what)
+    status = ACCEPTED if answer.status // 100 == 2 else _STATUSES.get(answer.status, ODD)
+    return replace(facts, answer=status, said=f"{answer.status}")
+
+
+def _kubeconfig(host: Host) -> str:
+    """Return the kubeconfig that the CNI's configuration names for the plugin calico."""
+    for name in host.list_folder(CNI):
+        if name.endswith((".conflist", ".conf", ".json")):
+            try:
+                config = json.loads(host.read_text(f"{CNI}/{name}") or "")
+                for plugin in config.get("plugins", [config]):
+                    if plugin.get("type") == "calico" and plugin["kubernetes"]["kubeconfig"].startswith("/"):
+                        return str(plugin["kubernetes"]["kubeconfig"])
+            except (ValueError, AttributeError, KeyError, TypeError):
+                continue
+    return KUBECONFIG
+
+
+def decoded(token: str) -> Token:
+    """Return what a JSON web token says of itself; nothing where it is none."""
+    try:
+        body = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return _token(claims)
+    except (IndexError, ValueError, binascii.Error, AttributeError, TypeError):
+        return Token()
+
+
+def _token(claims: Mapping[str, Any]) -> Token:
+    bound = claims.get("kubernetes.io") or {}
+    # tokens of secrets, which have no end, write it all into the names
+    legacy = "kubernetes.io/serviceaccount/"
+    namespace = bound.get("namespace") or claims.get(f"{legacy}namespace") or ""
+    name = (bound.get("serviceaccount") or {}).get("name") or claims.get(f"{legacy}service-account.name") or ""
+    return Token(
+        service_account=f"{namespace}/{name}" if name else "",
+        pod=str((bound.get("pod") or {}).get("name") or ""),
+        issued=_number(claims.get("iat")),
+        expires=_number(claims.get("exp")),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _now(host: Host) -> float:
+    """Return the node's time in seconds since 1970, as the kernel tells it; 0 where it does not."""
+    booted = re.search(r"^btime (\d+)$", host.read_text("/proc/stat") or "", re.MULTILINE)
+    uptime = (host.read_text("/proc/uptime") or "").split()
+    return float(booted.group(1)) + float(uptime[0]) if booted and uptime else 0.0
+
+
+def _refusals(host: Host, now: float) -> tuple[int, str]:
+    """Return how many refusals of the last day the log has, and when the last was.
+
+    The log is in the node's own time zone: ages count from its last line, and that one's from the file's own time.
+    """
+    stamped = [
+        (found.group(1), line) for line in host.read_end(LOG, _TAIL).splitlines() if (found := _STAMP.match(line))
+    ]
+    if not stamped:
+        return 0, ""
+    end = _seconds(stamped[-1][0])
+    since = max(now - (host.modified(LOG) or now), 0.0)
+    recent = [stamp for stamp, line in stamped if _REFUSAL in line and end - _seconds(stamp) + since <= _RECENT]
+    return len(recent), recent[-1] if recent else ""
+
+
+def _seconds(stamp: str) -> float:
+    try:
+        return datetime.fromisoformat(f"{stamp}+00:00").timestamp()
+    except ValueError:
+        return 0.0
+
+
+# --- plan -------------------------------------------------------------------------------------------
+
+
+def plan(facts: Facts, policy: Policy) -> Plan:
+    """Phrase what was seen as findings; nothing is changed on the node."""
+    del policy
+    return Plan(findings=tuple(cni_token_findings.of(facts)) if facts.present else ())
+
+
+def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
+    """Shape the facts for results, without the token."""
+    del policy
+    return {
+        "present": facts.present,
+        "node": facts.nodename,
+        "service_account": facts.token.service_account,
+        "pod": facts.token.pod,
+        "age": _rounded(None if facts.token.issued is None else facts.now - facts.token.issued),
+        "expires_in": _rounded(facts.remaining),
+        "expires_soon": facts.expires_soon,
+        "issued": _rounded(facts.token.issued),
+        "server": facts.server,
+        "answer": facts.answer,
+        "said": facts.said,
+        "refusals": facts.refusals,
+        "last_refusal": facts.last_refusal,
+    }
+
+
+def _rounded(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
+
+
+def guard(
+    facts: Facts, changes: Sequence[Change], policy: Policy | None = None, pending: Sequence[Change] = ()
+) -> Iterable[Refusal]:
+    """Nothing of this trap is in a node's journal."""
+    del facts, changes, policy, pending
+    return ()
+
+
+def going_back(facts: Facts, changes: Sequence[Change], policy: Policy) -> Plan:
+    """Plan nothing of its own."""
+    del facts, policy
+    return Plan(tuple(changes))

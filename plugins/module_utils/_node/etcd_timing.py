@@ -1,0 +1,158 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Trap etcd_timing: elections on slow disks and networks stall the cluster (incident A1).
+
+On the node this looks only: one node does not know what all members are to run with. What they are to have is
+decided on the controller (`_etcd/decision.py`), and the module etcd_member alone writes it. The one thing that is
+done here is what disrupts nothing and concerns one member alone: its I/O priority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .._core.host import Host
+from .._core.plan import Finding, Plan, Refusal
+from .._core.verbs import Change
+from .._etcd import decision, seen, timing, version
+from .._etcd.decision import DEFAULT_ELECTION, DEFAULT_HEARTBEAT, FIXED, MODES, Policy
+from .._etcd.evidence import Evidence
+from .._etcd.seen import Seen
+from .._etcd.settings import Value
+from . import etcd_io
+
+__all__ = ["ALLOWS", "OPTIONS", "TRAP", "Facts", "Policy", "going_back", "guard", "observe", "plan", "shown"]
+
+TRAP = "etcd_timing"
+# Nothing that the node does here disrupts anything; a member is restarted by etcd_member alone.
+ALLOWS: tuple[str, ...] = ()
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "mode": {"type": "str", "choices": list(MODES), "default": FIXED},
+    "heartbeat_interval": {"type": "int", "default": DEFAULT_HEARTBEAT},
+    "election_timeout": {"type": "int", "default": DEFAULT_ELECTION},
+    "snapshot_count": {"type": "int"},
+    "auto_compaction_mode": {"type": "str", "choices": ["periodic", "revision"]},
+    "auto_compaction_retention": {"type": "str"},
+    "quota_backend_bytes": {"type": "int"},
+    "io_priority": {"type": "bool", "default": True},
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The members that run on the node, most often one or none, and our files for their I/O priority."""
+
+    members: tuple[Seen, ...] = ()
+    io: etcd_io.Facts = field(default_factory=etcd_io.Facts)
+
+
+def observe(host: Host) -> Facts:
+    """Read everything that plan() needs; reads only."""
+    members = tuple(seen.look(host))
+    return Facts(members, etcd_io.observe(host, members))
+
+
+def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
+    """Shape the facts for results: what the controller decides by."""
+    if not facts.members:
+        return {"members": []}
+    policy = policy or Policy()
+    wanted = _wanted(policy)
+    return {"members": [each.shown(wanted) for each in facts.members], "policy": asdict(policy)}
+
+
+def plan(facts: Facts, policy: Policy) -> Plan:
+    """Decide what the node itself does, and say what one member can say of itself; pure."""
+    if not facts.members:
+        return Plan()
+    refusals = tuple(_refusals(policy))
+    if refusals:
+        return Plan(refusals=refusals)
+    findings = tuple(finding for each in facts.members for finding in _findings(each, policy))
+    return Plan(findings=findings) + (etcd_io.plan(facts.io, facts.members, TRAP) if policy.io_priority else Plan())
+
+
+def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
+    """Leave the order as it is; what a member runs with waits for etcd_member, the node never does it."""
+    return Plan(tuple(changes))
+
+
+def guard(
+    _facts: Facts, _changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
+) -> Iterable[Refusal]:
+    """Refuse nothing: an I/O priority that goes back harms nobody."""
+    return ()
+
+
+def _wanted(policy: Policy) -> dict[str, Value]:
+    return {**timing.pair(policy.heartbeat_interval, policy.election_timeout), **policy.others}
+
+
+def _refusals(policy: Policy) -> Iterator[Refusal]:
+    """Refuse variables that no member could run with, before anything else is done."""
+    for problem in decision.value_problems(_wanted(policy)):
+        if problem.refused:
+            yield Refusal(
+                trap=TRAP,
+                what=problem.what,
+                where=f"the variables {TRAP}_*",
+                remedy=f"Mend them, or leave this trap out (--skip-tags {TRAP})",
+            )
+
+
+def _findings(each: Seen, policy: Policy) -> Iterator[Finding]:
+    where = f"etcd member {each.name}"
+    wanted = _wanted(policy)
+    if each.unseen:
+        yield Finding(
+            id=f"{TRAP}.unseen",
+            severity="medium",
+            where=where,
+            observed=each.unseen,
+            wanted="an answer",
+            why="nothing is changed in a cluster of which a member could not be asked",
+            remedy="See whether etcd is well and what it listens on",
+        )
+    obstacle = each.site.obstacle(wanted)
+    if obstacle and each.effective.differs(wanted):
+        yield Finding(
+            id=f"{TRAP}.obstacle",
+            severity="medium",
+            where=where,
+            observed=obstacle,
+            wanted="a configuration that can be edited",
+            why="its timing cannot be written, and the values have to be equal on all members",
+            remedy=each.site.flavour.remedy or "Mend that, or set the values by hand",
+        )
+    yield from _harm(each.evidence, where)
+    running = version.parse(each.evidence.version)
+    if (
+        running != version.UNKNOWN
+        and not version.pre_votes_by_default(running)
+        and each.running.options.get("pre-vote") != "true"
+    ):
+        yield Finding(
+            id=f"{TRAP}.pre_vote",
+            severity="low",
+            where=where,
+            observed=f"etcd {each.evidence.version} without pre-vote",
+            wanted="pre-vote=true, the default from 3.5 on",
+            why="a member that comes back and is behind makes one election after the other until it has caught up",
+            remedy="Set pre-vote (ETCD_PRE_VOTE=true) on all members, or move to a newer etcd",
+        )
+
+
+def _harm(evidence: Evidence, where: str) -> Iterator[Finding]:
+    """Tell of heartbeats that came too late: the proof that the timing does not fit disk and network."""
+    if evidence.heartbeat_failures:
+        yield Finding(
+            id=f"{TRAP}.late_heartbeats",
+            severity="medium",
+            where=where,
+            observed=f"{evidence.heartbeat_failures} heartbeats sent more than two intervals late since it started",
+            wanted="0",
+            why="a leader whose disk or processor keeps it waiting loses its followers: an election stalls the cluster",
+            remedy="Raise the heartbeat interval, or let it be measured (etcd_timing_mode); mostly it is a slow disk",
+        )

@@ -1,0 +1,37 @@
+"""One API server with three nodes for all tests of Calico's modules: each of them takes its objects out again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import install
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import KubernetesApi
+
+from tests.api.calico import NODES, clear, client
+from tests.api.nodes import add_node
+from tests.api.server import ApiServer
+
+
+@pytest.fixture(scope="session")
+def calico_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with ApiServer(tmp_path_factory.mktemp("calico")) as api:
+        for number, name in enumerate(NODES, 1):
+            add_node(api, name, f"192.0.2.{number}")
+        api.kubectl("create", "namespace", install.OPERATOR)
+        for namespace in (install.MANIFEST, install.OPERATOR, "default"):
+            api.kubectl("create", "serviceaccount", "calico-node", f"--namespace={namespace}")
+        yield api
+
+
+@pytest.fixture
+def api(calico_server: ApiServer) -> ApiServer:
+    """No Calico yet, and no journal."""
+    clear(calico_server)
+    return calico_server
+
+
+@pytest.fixture
+def admin(api: ApiServer, tmp_path: Path) -> KubernetesApi:
+    return client(api, tmp_path)

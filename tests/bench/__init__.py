@@ -1,0 +1,1 @@
+"""What costs matter, measured."""

@@ -1,0 +1,255 @@
+"""The watchdog kills a BIRD of Calico that spins, and nothing else: on real BIRD, kept busy by plain work.
+
+Times are short here; the drill A3 has the bug itself. The tests run in their order, on one mesh.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.watchdog import CONFIG, DAEMON, IDENTIFIER, UNIT, events, harden
+from tests.lab import Lab, bird, bird_load
+
+NODE, PEERS = NODES[0], NODES[1:]
+WINDOW, THRESHOLD = 5, 85
+METRICS = "/var/lib/node-exporter"
+OPTIONS = {
+    "window": WINDOW, "interval": 1, "threshold": THRESHOLD, "cooldown": 2, "random_delay": 0, "daily_limit": 20,
+    "textfile_folder": METRICS,
+}  # fmt: skip
+CONSENT = {**OPTIONS, "kill_without_graceful_restart": True}
+CONTROL = "/var/run/calico/bird.ctl"
+# A process whose parent never asks how it ended, called as BIRD is.
+ZOMBIE = """
+import os, time
+if os.fork() == 0:
+    open("/proc/self/comm", "w").write("bird")
+    os._exit(0)
+time.sleep(1e6)
+"""
+HOST_BIRD = "router id 192.0.2.1; protocol device { } protocol kernel { export none; }"
+
+
+@pytest.fixture(scope="module")
+def before() -> list[str]:
+    """What was on the node before the watchdog, as Fleet.look has it."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory, before: list[str]) -> Iterator[Fleet]:
+    lab.reset()
+    fleet = Fleet(lab, tmp_path_factory.mktemp("reports"))
+    lab.run(NODE, f"mkdir {METRICS}; systemd-run --quiet --unit=zombie python3 -c '{ZOMBIE}'")
+    bird.start(lab, NODES)
+    before += fleet.look(NODE)
+    run = harden(fleet, **OPTIONS)
+    assert run.code == 0
+    assert [run.recap(node)["changed"] for node in NODES] == [1, 1, 1]
+    yield fleet
+    print(lab.run(NODE, f"journalctl --no-hostname --identifier={IDENTIFIER}").stdout)
+    lab.reset()
+
+
+def told(fleet: Fleet, since: float, event: str) -> dict[str, str] | None:
+    """The last event of this kind after a moment of the node's clock."""
+    found = [each for each in events(fleet.lab, NODE) if each["at"] > since and each["event"] == event]
+    return found[-1] if found else None
+
+
+def heard(fleet: Fleet, since: float, event: str, seconds: float = 60) -> dict[str, str]:
+    bird.until(lambda: told(fleet, since, event), f"the watchdog's event {event}", seconds)
+    found = told(fleet, since, event)
+    assert found
+    return found
+
+
+def now() -> float:
+    """The clock that the node's journal dates events by; it is this machine's."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def metric(fleet: Fleet, name: str) -> float:
+    text = fleet.lab.run(NODE, f"cat {METRICS}/*.prom").stdout
+    found = re.search(rf"^nodeward_bird_watchdog_{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert found, text
+    return float(found[1])
+
+
+def main_pid(fleet: Fleet) -> str:
+    return fleet.lab.run(NODE, f"systemctl show --property=MainPID --value {UNIT}").stdout.strip()
+
+
+def settled(fleet: Fleet) -> int:
+    """Wait for a whole mesh that the watchdog sees; the process of bird."""
+    bird.until(lambda: all(bird.in_mesh(fleet.lab, node, NODES) for node in NODES), "the mesh", 120)
+    pid = bird.pid(fleet.lab, NODE, "bird")
+    bird.until(
+        lambda: any(each["event"] == "watching" and each["pid"] == str(pid) for each in events(fleet.lab, NODE)),
+        "the watchdog to watch the new bird",
+    )
+    return pid
+
+
+# --- what is left alone -----------------------------------------------------------------------------
+
+HOST = "/run/lab/host-bird.ctl"
+START = {
+    "a BIRD of the host": f"mkdir -p /run/lab; echo '{HOST_BIRD}' > /run/lab/host-bird.conf; systemd-run --quiet "
+    f"--collect --unit=beside bird -d -s {HOST} -c /run/lab/host-bird.conf; until [ -S {HOST} ]; do sleep 0.1; done",
+    "a process called bird": "cp /usr/bin/yes /run/bird; "
+    "systemd-run --quiet --collect --unit=beside --property=StandardOutput=null /run/bird",
+}
+
+
+@pytest.mark.parametrize("who", START)
+def test_what_is_none_of_calicos_lives(fleet: Fleet, who: str) -> None:
+    lab, since = fleet.lab, now()
+    lab.run(NODE, START[who])
+    try:
+        pid = int(lab.run(NODE, "systemctl show --property=MainPID --value beside").stdout)
+        assert lab.run(NODE, f"cat /proc/{pid}/comm").stdout == "bird\n"
+        if who == "a BIRD of the host":
+            with bird_load.busy(lab, NODE, pid, HOST):
+                share = bird_load.share(lab, NODE, pid, 2 * WINDOW)
+        else:
+            bird_load.prefer(lab, NODE, pid)
+            share = bird_load.share(lab, NODE, pid, 2 * WINDOW)
+        assert share >= THRESHOLD, "the case proves nothing"
+        assert lab.run(NODE, "systemctl show --property=MainPID --value beside").stdout == f"{pid}\n"
+    finally:
+        lab.run(NODE, "systemctl stop beside")
+    assert [each for each in events(lab, NODE) if each["at"] > since] == []
+
+
+def test_a_bird_below_the_threshold_lives(fleet: Fleet) -> None:
+    pid, since = settled(fleet), now()
+    with bird_load.busy(fleet.lab, NODE, pid, CONTROL, percent=75):
+        assert THRESHOLD > bird_load.share(fleet.lab, NODE, pid, 2 * WINDOW) > THRESHOLD - 25
+    assert bird.pid(fleet.lab, NODE, "bird") == pid
+    assert [each for each in events(fleet.lab, NODE) if each["at"] > since] == []
+
+
+def test_a_burst_lives(fleet: Fleet) -> None:
+    pid, since = settled(fleet), now()
+    share = bird_load.burst(fleet.lab, NODE, pid, CONTROL, 0.6 * WINDOW)
+    assert share >= THRESHOLD, "the case proves nothing"
+    time.sleep(2 * WINDOW)
+    assert bird.pid(fleet.lab, NODE, "bird") == pid
+    assert [each for each in events(fleet.lab, NODE) if each["at"] > since] == []
+
+
+# --- what is killed ---------------------------------------------------------------------------------
+
+
+def killed(fleet: Fleet) -> tuple[dict[str, str], list[bird.Withdrawal]]:
+    """Keep bird busy until it is killed and its mesh is whole again; the event, and what the peers lost."""
+    pid, since = settled(fleet), now()
+    with bird.RouteWatch(fleet.lab, PEERS) as watch:
+        with bird_load.busy(fleet.lab, NODE, pid, CONTROL):
+            event = heard(fleet, since, "kill")
+        assert event["pid"] == str(pid)
+        assert heard(fleet, since, "restarted")["pid"] == str(settled(fleet))
+    return event, watch.withdrawn(*bird.blocks(NODE))
+
+
+def test_a_kill_costs_nothing(fleet: Fleet) -> None:
+    """The withdrawal that the watch would see stands in the lab's own test of BIRD, and in the drill."""
+    event, lost = killed(fleet)
+    assert (event["reason"], lost) == ("spinning", [])
+    assert float(event["share"]) >= THRESHOLD
+    assert metric(fleet, 'kills_total{daemon="bird",reason="spinning"}') == 1
+
+
+def test_a_supervisor_that_does_not_restart_is_an_alarm(fleet: Fleet) -> None:
+    lab, pid, since = fleet.lab, settled(fleet), now()
+    daemon = main_pid(fleet)
+    lab.run(NODE, f"sed -i 's/{{/{{\"restart_patience\": 5,/' {CONFIG}; systemctl reload {UNIT}")
+    lab.run(NODE, f"{bird.CONTAINER} exec sv once /etc/service/enabled/bird")
+    with bird_load.busy(lab, NODE, pid, CONTROL):
+        heard(fleet, since, "kill")
+    assert heard(fleet, since, "not_restarted")["pid"] == str(pid)
+    assert bird.pid(lab, NODE, "bird") == 0
+    bird.until(lambda: metric(fleet, 'state{daemon="bird",state="not_restarted"}') == 1, "the metric")
+    assert [each["event"] for each in events(lab, NODE) if each["at"] > since] == ["kill", "not_restarted"]
+    lab.run(NODE, f"{bird.CONTAINER} exec sv up /etc/service/enabled/bird")
+    settled(fleet)
+    assert main_pid(fleet) == daemon, "it read its configuration again without a restart"
+
+
+# --- what would do harm -----------------------------------------------------------------------------
+
+
+def restart_aware(fleet: Fleet, node: str, on: bool) -> None:
+    """Have a node negotiate graceful restart, or not, as if its BGPPeer said so."""
+    old, new = ("off", "on") if on else ("(on)?", "off")
+    edit = f"sed -Ei 's/^    graceful restart ?{old};/    graceful restart {new};/' /etc/calico/confd/config/bird.cfg"
+    fleet.lab.run(node, f"{bird.CONTAINER} exec {edit}; {bird.CONTAINER} exec sv hup /etc/service/enabled/bird")
+    asked = f"{bird.SHELLS['bird']} show protocols all | grep -c 'Neighbor caps:.*restart-able'"
+    count = str(2 if on else 1)
+    bird.until(lambda: fleet.lab.run(NODE, asked, check=False).stdout.strip() == count, "the new sessions")
+
+
+def test_a_peer_without_graceful_restart_holds_a_kill_back(fleet: Fleet) -> None:
+    restart_aware(fleet, PEERS[1], on=False)
+    pid = settled(fleet)
+    for prefixes in (150_000, 6_000_000):  # it answers; and then it does not, and its last answer counts
+        since = now()
+        with bird_load.busy(fleet.lab, NODE, pid, CONTROL, prefixes=prefixes):
+            event = heard(fleet, since, "held_back")
+            assert (event["reason"], event["peers"][:5]) == ("no_graceful_restart", "Mesh_")
+            time.sleep(WINDOW)
+        assert bird.pid(fleet.lab, NODE, "bird") == pid
+        assert told(fleet, since, "kill") is None
+
+
+def test_a_new_version_takes_over_and_kills_with_consent_to_a_flap(fleet: Fleet) -> None:
+    fleet.lab.run(NODE, f"echo '# an older one' >> {DAEMON}; systemctl restart {UNIT}")
+    old = main_pid(fleet)
+    assert harden(fleet, "--limit", NODE, **CONSENT).recap(NODE)["changed"] == 1
+    assert main_pid(fleet) not in ("0", old), "the newer one runs"
+    _, lost = killed(fleet)
+    assert [each.node for each in lost] == [PEERS[1]], "the flap that was consented to"
+    restart_aware(fleet, PEERS[1], on=True)
+
+
+# --- the daemon itself ------------------------------------------------------------------------------
+
+
+def test_it_comes_back_and_knows_what_it_did(fleet: Fleet) -> None:
+    pid, kills = main_pid(fleet), metric(fleet, 'kills_total{daemon="bird",reason="spinning"}')
+    assert kills > 0
+    fleet.lab.run(NODE, f"rm {METRICS}/*.prom; kill -KILL {pid}; systemctl daemon-reload")
+    bird.until(lambda: main_pid(fleet) not in ("0", pid), "a new daemon")
+    bird.until(lambda: fleet.lab.run(NODE, f"ls {METRICS}").stdout, "its metrics")
+    assert metric(fleet, 'kills_total{daemon="bird",reason="spinning"}') == kills
+
+
+def test_its_unit_is_hardened(fleet: Fleet) -> None:
+    said = fleet.lab.run(NODE, f"systemd-analyze security --no-pager {UNIT} | tail -n 1").stdout
+    exposure = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+    assert exposure, said
+    assert float(exposure[1]) <= 2.5
+
+
+def test_nothing_changes_twice(fleet: Fleet) -> None:
+    again = harden(fleet, "-vvv", "--limit", NODE, **CONSENT)
+    assert again.recap(NODE)["changed"] == 0
+    assert again.output.count(f"<{fleet.lab.address(NODE)}> SSH: EXEC") == 1
+
+
+def test_absent_leaves_nothing_behind(fleet: Fleet, before: list[str]) -> None:
+    lab = fleet.lab
+    pid = main_pid(fleet)
+    assert harden(fleet, "--limit", NODE, **OPTIONS, state="absent").recap(NODE)["changed"] == 1
+    assert lab.run(NODE, f"test -e /proc/{pid}", check=False).returncode == 1
+    assert lab.run(NODE, f"systemctl cat {UNIT}", check=False).returncode != 0
+    assert lab.run(NODE, "systemctl --failed --no-legend").stdout == ""
+    assert lab.run(NODE, f"find / -xdev -path /proc -prune -o -name '*{IDENTIFIER}*' -print").stdout == ""
+    left = {line for line in fleet.look(NODE) if "nodeward" not in line} - set(before)
+    assert left == set()

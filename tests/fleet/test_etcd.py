@@ -1,0 +1,153 @@
+"""etcd's timing on a real cluster of three: one member at a time, under a writer, and back where it fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fleet.etcd_lab import MANIFEST, EtcdLab, Writer
+from tests.fleet.fleet import NODES, Fleet, Run
+from tests.lab import Lab
+
+ONLY = ("--tags", "etcd_timing")
+ALLOWED = (*ONLY, "-e", "harden_allow=etcd_restart")
+LIMIT = 300.0  # seconds for one run: each member has to be steady for ten, forty were measured
+OLD, NEW = ("100", "1000"), ("250", "5000")
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> EtcdLab:
+    """One cluster for all tests below, which follow one another: its start takes five seconds."""
+    lab.reset()
+    cluster = EtcdLab(lab, tmp_path_factory.mktemp("etcd"))
+    cluster.start(*map(int, OLD))
+    return cluster
+
+
+@pytest.fixture
+def here(cluster: EtcdLab, tmp_path: Path) -> Iterator[Fleet]:
+    """The playbooks, on the cluster as the test before has left it; well again afterwards."""
+    yield Fleet(cluster.lab, tmp_path, limit=LIMIT)
+    cluster.wait()
+
+
+def written(cluster: EtcdLab) -> list[str]:
+    return [cluster.read("node1", "/etc/default/etcd"), cluster.read("node2", "/etc/etcd.env"),
+            cluster.read("node3", MANIFEST)]  # fmt: skip
+
+
+def found(run: Run, name: str) -> list[dict[str, Any]]:
+    return [finding for node in run.report["nodes"] for finding in node["findings"] if finding["id"] == name]
+
+
+def test_without_consent_nothing_is_written_and_audit_says_what_is_due(cluster: EtcdLab, here: Fleet) -> None:
+    before, pids = written(cluster), cluster.pids()
+    run = here.play("harden", *ONLY)
+    assert run.code == 0
+    assert {change["disrupts"] for node in run.report["nodes"] for change in node["pending"]} == {"etcd_restart"}
+    assert (written(cluster), cluster.pids()) == (before, pids)
+    [values] = found(run, "etcd_timing.values")
+    assert (values["wanted"], values["mended"]) == ("250/5000 ms", True)
+    # every thread has its I/O priority, in a unit and in a pod
+    for node in NODES:
+        told = cluster.lab.run(node, "for t in /proc/$(pgrep -x etcd)/task/*; do ionice -p ${t##*/}; done | sort -u")
+        assert told.stdout == "best-effort: prio 0\n", node
+
+
+def test_a_member_that_is_down_keeps_all_others_from_being_touched(cluster: EtcdLab, here: Fleet) -> None:
+    before = written(cluster)
+    cluster.lab.run("node2", "systemctl stop etcd")
+    pids = cluster.pids_of("node1", "node3")
+    run = here.play("harden", *ALLOWED)
+    cluster.lab.run("node2", "systemctl start etcd")
+    assert run.code == 0, "it is a finding, not an error: nothing was begun"
+    [refused] = found(run, "etcd_timing.not_done")
+    assert "1 of 3 members were not seen" in refused["observed"]
+    assert (written(cluster), cluster.pids_of("node1", "node3")) == (before, pids)
+
+
+def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet) -> None:
+    """The handler of other tools restarts all at once, and is the contrast: both under the same writer."""
+    with Writer(cluster) as writer:
+        time.sleep(1)
+        run = here.play("harden", *ALLOWED)
+        time.sleep(1)
+    assert run.code == 0
+    assert cluster.values() == dict.fromkeys(NODES, NEW)
+    print(f"one at a time: {len(writer.acknowledged)} writes, the longest gap {writer.gap():.3f} s")
+    assert writer.lost() == []
+    assert writer.fewest >= 2
+    assert writer.gap() <= 1.0
+    # the kubelet of node3 saw one pod, twice: no backup or staging file of ours
+    assert cluster.lab.run("node3", "cat /run/lab/static-pods.log").stdout.split() == ["etcd.yaml", "etcd.yaml"]
+    assert "".join(_saved(cluster, node) for node in NODES) == "600 root\n", "one snapshot a run, for root alone"
+
+    pids = cluster.pids()
+    again = here.play("harden", *ALLOWED)
+    assert [again.recap(node)["changed"] for node in NODES] == [0, 0, 0]
+    assert cluster.pids() == pids
+
+    with Writer(cluster) as handler:
+        time.sleep(1)
+        # what a handler does: kubelet and systemd stop and start every member at the same moment
+        restart = {"node3": "systemctl restart pod-etcd-yaml"}
+        cluster.on_all(lambda node: restart.get(node, "systemctl restart etcd"))
+        cluster.wait()
+        time.sleep(1)
+    print(f"all at once: {len(handler.acknowledged)} writes, the longest gap {handler.gap():.3f} s")
+    assert handler.fewest < 2
+    assert handler.gap() > writer.gap()
+
+
+def _saved(cluster: EtcdLab, node: str) -> str:
+    return cluster.lab.run(node, "stat -c '%a %U' /var/lib/nodeward/etcd/*.db 2>/dev/null || true").stdout
+
+
+def test_a_value_that_etcd_does_not_take_is_put_back_and_ends_the_play(cluster: EtcdLab, here: Fleet) -> None:
+    """A duration that no check of ours knows to be too long for etcd."""
+    before = written(cluster)
+    run = here.play("harden", *ALLOWED, "-e", "etcd_timing_auto_compaction_retention=9999999999h")
+    assert run.code == 2
+    failed = [node for node in run.report["nodes"] if node["error"]]
+    assert len(failed) == 1
+    assert "its configuration was put back and it is well again" in failed[0]["error"]
+    assert sum(node["held_back_by"] == [failed[0]["name"]] for node in run.report["nodes"]) >= 1
+    assert written(cluster) == before
+    cluster.wait()
+    assert cluster.values() == dict.fromkeys(NODES, NEW)
+
+
+def test_defragmentation_under_the_writer_takes_the_leader_last(cluster: EtcdLab, here: Fleet) -> None:
+    cluster.fill(12)
+    before, leader = cluster.sizes(), cluster.leader()
+    words = ("-e", "etcd_defrag_least_bytes=4000000")
+    refused = here.play("defrag", *words)
+    assert refused.code == 2
+    assert "etcd 3.4.23 can corrupt a database" in refused.output
+    assert cluster.sizes() == before
+
+    with Writer(cluster) as writer:
+        run = here.play("defrag", *words, "-e", "etcd_defrag_any_version=true")
+    assert run.code == 0
+    print(f"defragmented: {before} -> {cluster.sizes()}, the longest gap {writer.gap():.3f} s")
+    assert writer.lost() == []
+    for node in NODES:
+        [change] = run.node(node)["changes"]
+        promised = int(change["after"].split()[0])
+        assert promised < before[node] - 4000000
+        assert cluster.sizes()[node] < promised + 3000000, "what the writer wrote since aside"
+    order = [line.split("[")[1].rstrip("]") for line in run.output.splitlines() if line.startswith("changed: [")]
+    assert order[-1] == leader
+
+
+def test_the_way_back_goes_the_same_way(cluster: EtcdLab, here: Fleet) -> None:
+    run = here.play("restore", *ALLOWED)
+    assert run.code == 0
+    assert cluster.values() == dict.fromkeys(NODES, OLD)
+    for node in NODES:
+        told = cluster.lab.run(node, "ls /var/lib/nodeward/journal.json 2>&1 || true").stdout
+        assert "No such file" in told

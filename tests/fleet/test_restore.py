@@ -1,0 +1,98 @@
+"""restore.yml: every value back to what it was before the first run, and nothing else touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.test_interrupted import kill_when_printed
+
+JOURNAL = "/var/lib/nodeward/journal.json"
+# the way back of a tunnel that was lowered
+ALLOWED = ("-e", "harden_allow=uplink_change", "-e", "harden_pause=0")
+
+
+def look(fleet: Fleet) -> dict[str, list[str]]:
+    return {node: fleet.look(node) for node in NODES}
+
+
+def targets(node: dict[str, Any]) -> list[str]:
+    return sorted(change["target"] for change in node["changes"])
+
+
+def test_everything_is_as_it_was_before_the_first_run(fleet: Fleet) -> None:
+    first = look(fleet)
+    assert fleet.play("harden", "-e", "pid_limits_pid_max=1000000").code == 0
+    assert fleet.play("harden").code == 0
+    hardened = look(fleet)
+    assert all(hardened[node] != first[node] for node in NODES), "there is nothing to restore"
+
+    checked = fleet.play("restore", *ALLOWED, "--check", "--diff")
+    assert checked.code == 0
+    assert look(fleet) == hardened, "check mode wrote to a node"
+
+    done = fleet.play("restore", *ALLOWED)
+    assert done.code == 0
+    for node in NODES:
+        assert targets(done.node(node)) == targets(checked.node(node)) != []
+    assert look(fleet) == first
+
+    again = fleet.play("restore", *ALLOWED)
+    assert [again.recap(node)["changed"] for node in NODES] == [0, 0, 0]
+    assert look(fleet) == first
+
+    assert fleet.play("harden").code == 0
+    assert look(fleet) == hardened
+
+
+def test_what_someone_else_changed_since_is_left_and_named(fleet: Fleet) -> None:
+    assert fleet.play("harden").code == 0
+    fleet.lab.run("node2", "sysctl -w kernel.pid_max=3000000")
+    done = fleet.play("restore", *ALLOWED)
+    assert done.code == 0
+    assert [fleet.limits(node)[0] for node in NODES] == [49152, 3000000, 49152]
+    [left] = [f for f in done.node("node2")["findings"] if f["id"] == "pid_limits.changed_since"]
+    assert (left["where"], left["observed"], left["wanted"]) == ("sysctl kernel.pid_max", "3000000", "49152")
+    assert "pid_limits.changed_since" in done.output
+
+
+def test_a_corrupt_journal_is_kept_aside_and_nothing_is_lost(fleet: Fleet) -> None:
+    assert fleet.play("harden", "-e", "pid_limits_pid_max=1000000").code == 0
+    fleet.lab.run("node1", f"head -c 60 {JOURNAL} > /root/cut && cp /root/cut {JOURNAL} && rm /root/cut")
+    before = look(fleet)
+
+    refused = fleet.play("restore", *ALLOWED, "--limit", "node1")
+    assert refused.code == 2
+    assert "the journal of earlier changes cannot be read" in refused.node("node1")["error"]
+    assert "Put back a good copy" in refused.node("node1")["error"]
+    assert look(fleet) == before
+
+    done = fleet.play("harden", "--limit", "node1")
+    assert done.code == 0
+    assert [f["where"] for f in done.node("node1")["findings"] if f["id"] == "journal.unreadable"] == [JOURNAL]
+    kept = fleet.lab.run("node1", "cat /var/lib/nodeward/journal-unreadable-*.json").stdout
+    assert kept.startswith('{\n "format": 1')
+    assert len(kept) == 60
+
+    assert fleet.play("restore", *ALLOWED, "--limit", "node1").code == 0
+    assert fleet.limits("node1")[0] == 1000000, "what the cut journal said is not known any more"
+    assert fleet.lab.run("node1", "cat /var/lib/nodeward/journal-unreadable-*.json").stdout == kept
+
+
+@pytest.mark.parametrize("printed", ["Observe, plan, and apply", "TASK [nodeward.calico.report"])
+def test_a_killed_restore_is_finished_by_the_next(fleet: Fleet, printed: str) -> None:
+    first = look(fleet)
+    assert fleet.play("harden").code == 0
+    kill_when_printed(fleet.command("nodeward.calico.restore", "--forks=1", *ALLOWED), printed)
+    assert fleet.play("restore", *ALLOWED).code == 0
+    assert look(fleet) == first
+
+
+def test_consent_that_means_nothing_is_refused_before_anything_is_done(fleet: Fleet) -> None:
+    before = look(fleet)
+    run = fleet.play("harden", "-e", "harden_allow=kubelet_restat")
+    assert run.code != 0
+    assert "Did you mean kubelet_restart?" in run.output
+    assert look(fleet) == before

@@ -1,0 +1,102 @@
+"""Make a real BIRD take processor time: by the bug of incident A3 (`spin`), or by plain work (`busy`).
+
+The bug, in Calico's BIRD before 3.27.0: it never forgets an interface that is gone. Every scan (each 2 s) looks up
+each interface of the node in a list that also holds those, one by one: its cost is links x (links + remembered).
+projectcalico/bird issues 77, 95 and 102, calico issue 5942.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+
+from tests.lab import bird
+from tests.lab.lab import Lab
+
+_BATCH = 200  # pairs: with many more, BIRD's netlink socket overflows and it never hears of some names
+_GROUP = "4242"
+_REMEMBERED, _LIVE = 10_000, 4_000  # pairs; 27 s to make, then 99 % of a core, and answers after 30 s
+
+
+def prefer(lab: Lab, node: str, pid: int) -> None:
+    """Let a process have a core whenever it wants one, as on a machine that is not shared with others' tests.
+
+    Without that, a process that spins on two cores with six that want to run has a share of a third.
+    """
+    group = f"/proc/{pid}/autogroup"  # sessions share the processor first, where the kernel has it so
+    lab.run(node, f"renice -n -20 -p {pid}; [ ! -e {group} ] || echo -20 > {group}")
+
+
+def spin(lab: Lab, node: str, remembered: int = _REMEMBERED, live: int = _LIVE) -> None:
+    """Let interfaces come and go under ever new names, and more of them stay; numbers are pairs of links.
+
+    Both daemons hear of them. `calm` takes those away that stayed.
+    """
+    for first in range(0, remembered, _BATCH):
+        _add(lab, node, "gone", first)
+        calm(lab, node)
+    for first in range(0, live, _BATCH):
+        _add(lab, node, "here", first)
+
+
+def calm(lab: Lab, node: str) -> None:
+    """Take the links away that `spin` made."""
+    _ip(lab, node, f"link delete group {_GROUP}")
+
+
+def _add(lab: Lab, node: str, name: str, first: int) -> None:
+    numbers = range(first, first + _BATCH)
+    pairs = (f"link add {name}{i} group {_GROUP} type veth peer name {name}{i}p group {_GROUP}" for i in numbers)
+    _ip(lab, node, "\n".join(pairs))
+
+
+def _ip(lab: Lab, node: str, batch: str) -> None:
+    command = ["ip", "-netns", lab.netns(node).name, "-batch", "-"]
+    subprocess.run(command, input=batch + "\n", text=True, check=True, timeout=120)
+
+
+@contextlib.contextmanager
+def busy(lab: Lab, node: str, pid: int, control: str, percent: float = 100, prefixes: int = 150_000) -> Iterator[None]:
+    """Keep the BIRD of this process and control socket at so many percent of a core.
+
+    It answers others after every so many prefixes that it reads: 150,000 take it a tenth of a second.
+    """
+    prefer(lab, node, pid)
+    script = f"/usr/local/lib/lab/bird-load {control} {pid} {percent:g} {prefixes}"
+    lab.run(node, f"systemd-run --quiet --collect --unit=lab-bird-load {script}")
+    try:
+        yield
+    finally:
+        lab.run(node, "systemctl stop lab-bird-load", check=False)
+
+
+def burst(lab: Lab, node: str, pid: int, control: str, seconds: float) -> float:
+    """Keep a BIRD busy for so many seconds by the node's own clock; its share in their middle, in percent.
+
+    The node is asked once, since every question may take a second on a machine that is shared.
+    """
+    prefer(lab, node, pid)
+    limit = f"--property=RuntimeMaxSec={seconds:g} --unit=lab-bird-load"
+    look = f"sleep {seconds / 3:g}; cut -d ' ' -f 14,15 /proc/{pid}/stat; cut -d ' ' -f 1 /proc/uptime"
+    script = f"/usr/local/lib/lab/bird-load {control} {pid} 100 150000"
+    told = lab.run(node, f"systemd-run --quiet --collect {limit} {script}; {look}; {look}").stdout
+    user, system, at, user_after, system_after, at_after = map(float, told.split())
+    ticks = user_after - user + system_after - system
+    return ticks / os.sysconf("SC_CLK_TCK") / (at_after - at) * 100
+
+
+def share(lab: Lab, node: str, pid: int, seconds: float = 10) -> float:
+    """The share of one core that a process takes over some seconds, in percent, as top has it."""
+    told = lab.run(node, f"XDG_CONFIG_HOME=/run top -b -n 2 -d {seconds:g} -p {pid}", timeout=seconds + 60).stdout
+    *_, last = told.splitlines()
+    return float(last.split()[8])
+
+
+def answer(lab: Lab, node: str, name: str) -> float:
+    """Seconds until BIRD answers a question on its control socket (at most 120)."""
+    start = time.monotonic()
+    lab.run(node, f"{bird.SHELLS[name]} show status", timeout=120)
+    return time.monotonic() - start

@@ -1,0 +1,115 @@
+"""Defragmentation where it pays, and never where anything speaks against it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag, lock
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag import Policy, judge
+
+from tests.unit.etcd.fake_cluster import FakeCluster
+from tests.unit.etcd.test_member import members
+
+MIB = 1024**2
+SAFE, UNSAFE = (3, 5, 23), (3, 4, 23)
+
+VERDICTS: list[tuple[str, int, int, tuple[int, int, int], bool, str]] = [
+    ("half a gigabyte of air", 600 * MIB, 100 * MIB, SAFE, True, ""),
+    ("too little to win", 150 * MIB, 60 * MIB, SAFE, False, ""),
+    ("too full", 1000 * MIB, 600 * MIB, SAFE, False, ""),
+    ("exactly half", 1000 * MIB, 500 * MIB, SAFE, True, ""),
+    ("an empty one", 0, 0, SAFE, False, ""),
+    ("more in use than there is", 100 * MIB, 200 * MIB, SAFE, False, ""),
+    ("a version that can corrupt it", 600 * MIB, 100 * MIB, UNSAFE, True, "etcd 3.4.23 can corrupt"),
+    ("too large for the kubelet", 2010 * MIB, 100 * MIB, SAFE, True, "it may take 40 s"),
+    ("just small enough", 2000 * MIB, 100 * MIB, SAFE, True, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("size", "in_use", "running", "pays", "refused"), [c[1:] for c in VERDICTS], ids=[c[0] for c in VERDICTS]
+)
+def test_when_it_pays(size, in_use, running, pays, refused):
+    verdict = judge(size, in_use, running, Policy())
+    assert verdict.pays is pays
+    assert refused in verdict.refused
+    assert bool(refused) is bool(verdict.refused)
+
+
+def test_the_time_limit_fits_the_size():
+    assert defrag.predicted(1000 * MIB) == 20.0
+    assert defrag.patience(1000 * MIB) == 70.0
+    assert judge(600 * MIB, 0, UNSAFE, Policy(any_version=True)).refused == ""
+
+
+def do(cluster: FakeCluster, check_mode: bool = False, **policy: Any) -> dict[str, Any]:
+    return defrag.run(cluster, Policy(**{"allow": True, **policy}), check_mode)
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    cluster = FakeCluster()
+    cluster.version = "3.5.23"
+    return cluster
+
+
+@pytest.mark.parametrize("leader", ["node2", "node1"])
+def test_a_member_is_defragmented_and_never_as_the_leader(cluster, leader):
+    cluster.leader = leader
+    result = do(cluster)
+    [member] = result["members"]
+    assert (member["before"], member["after"]) == (10**9, 10**8 + 4096)
+    assert (member["moved_leader_to"] == "") is (leader == "node2")
+    assert result["changes"][0]["target"] == "database of etcd member node1"
+    assert cluster.calls_of_api[-1] == "node2 v3/lease/revoke"
+    again = do(cluster)
+    assert (again["changed"], again["members"][0]["pays"]) == (False, False)
+
+
+def test_without_consent_or_in_check_mode_it_only_tells(cluster):
+    assert do(cluster, allow=False)["changed"] is False
+    foretold = do(cluster, check_mode=True)
+    assert (foretold["changed"], foretold["members"][0]["after"]) == (True, None)
+    assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list"}
+
+
+def test_what_is_refused_touches_nothing(cluster):
+    cluster.version = "3.4.23"
+    with pytest.raises(NodewardError, match="can corrupt a database"):
+        do(cluster)
+    cluster.version = "3.5.23"
+    cluster.away = {"node3"}
+    with pytest.raises(NodewardError, match="node3 is not well"):
+        do(cluster)
+    cluster.away = {"node1"}
+    with pytest.raises(NodewardError, match="does not answer"):
+        do(cluster)
+    assert not any("defragment" in call for call in cluster.calls_of_api)
+
+
+def test_one_that_is_not_well_afterwards_is_an_error():
+    class Sick(FakeCluster):
+        def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+            if path == "v3/maintenance/defragment":
+                self.errors = ["CORRUPT"]
+            return super()._told(name, path, body)
+
+    sick = Sick()
+    sick.version = "3.5.23"
+    with pytest.raises(NodewardError, match="not well after its defragmentation: node1 reports CORRUPT"):
+        do(sick)
+
+
+def test_the_lock_is_kept_while_the_member_answers_nothing(cluster, monkeypatch):
+    monkeypatch.setattr(lock, "INTERVAL", 0.01)
+    with lock.held(cluster, members(cluster), "me") as kept:
+        cluster.now += 30
+        with defrag._kept_alive(kept):
+            for _moment in range(200):
+                if "node2 v3/lease/keepalive" in cluster.calls_of_api:
+                    break
+                time.sleep(0.01)
+    assert "node2 v3/lease/keepalive" in cluster.calls_of_api

@@ -1,0 +1,126 @@
+"""What all members are to run with, from what the nodes returned."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from ansible_collections.nodeward.calico.plugins.filter.etcd import (
+    FilterModule,
+    etcd_decision,
+    etcd_due,
+    etcd_hosts,
+    etcd_kubeadm,
+)
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.decision import Policy
+
+from tests.unit.etcd.test_decision import members
+
+
+def told(**policy: Any) -> dict[str, dict[str, Any]]:
+    """Return hostvars as the role node leaves them."""
+    return {
+        member.host: {
+            "node_result": {
+                "facts": {
+                    "etcd_timing": {
+                        "members": [
+                            {
+                                "name": member.name,
+                                "member_id": member.member_id,
+                                "cluster_id": member.cluster_id,
+                                "peers": list(member.peers),
+                                "values": dict(member.effective.values),
+                                "evidence": member.evidence.shown(),
+                            }
+                        ],
+                        "policy": asdict(replace(Policy(), **policy)),
+                    }
+                },
+                "pending": [],
+            }
+        }
+        for member in members()
+    } | {"worker": {"node_result": {"facts": {"etcd_timing": {"members": []}}}}, "away": {}}
+
+
+HOSTS = ["away", "worker", "node1", "node2", "node3"]
+
+
+def test_followers_first_and_the_leader_last():
+    assert etcd_hosts(HOSTS, told()) == ["node2", "node3", "node1"]
+    assert etcd_due(HOSTS, told()) == ["node2", "node3", "node1"]
+    result = etcd_decision(HOSTS, told())
+    assert result["due"]["node1"] == {"cafe": {"heartbeat-interval": 250, "election-timeout": 5000}}
+    assert [(f["id"], f["severity"]) for f in result["findings"]] == [
+        ("etcd_timing.renew_deadline", "info"),
+        ("etcd_timing.values", "medium"),
+        ("etcd_timing.measured", "info"),
+    ]
+    assert result["findings"][-1]["wanted"] == "100/1000 ms"
+
+
+def test_on_a_partial_view_nothing_is_due_and_it_is_said():
+    result = etcd_decision(["node1", "node2"], told())
+    assert result["due"] == {}
+    [finding] = [f for f in result["findings"] if f["id"] == "etcd_timing.not_done"]
+    assert "1 of 3 members were not seen" in finding["observed"]
+    assert finding["severity"] == "high"
+
+
+def test_what_was_measured_is_taken_where_it_is_asked_for():
+    result = etcd_decision(HOSTS, told(mode="measured"))
+    assert result["due"] == {}, "they have it already"
+    assert result["findings"][-1]["remedy"] == "It is what all get"
+
+
+def test_where_nothing_was_measured_it_says_why():
+    variables = told()
+    for name in ("node1", "node2", "node3"):
+        variables[name]["node_result"]["facts"]["etcd_timing"]["members"][0]["evidence"] = {}
+    finding = etcd_decision(HOSTS, variables)["findings"][-1]
+    assert (finding["wanted"], "not enough" in finding["why"]) == ("nothing", True)
+
+
+def test_the_way_back_is_for_those_whose_journal_knows_of_one():
+    variables = told()
+    for name in ("node1", "node3"):
+        variables[name]["node_result"]["pending"] = [{"trap": "etcd_timing"}]
+    variables["node2"]["node_result"]["pending"] = [{"trap": "pid_limits"}]
+    assert etcd_due(HOSTS, variables, restore=True) == ["node3", "node1"]
+
+
+def test_kubeadm_s_copy_is_set_once_no_member_waits_any_more():
+    variables = told()
+    member = variables["node3"]["node_result"]["facts"]["etcd_timing"]["members"][0]
+    member["flavour"] = "kubeadm"
+    assert etcd_kubeadm(HOSTS, variables)["hosts"] == []
+    for name in ("node1", "node2", "node3"):
+        variables[name]["etcd_member_result"] = {"changed": True, "pending": []}
+    wanted = {"heartbeat-interval": "250", "election-timeout": "5000"}
+    assert etcd_kubeadm(HOSTS, variables) == {"hosts": ["node3"], "arguments": wanted}
+    spoils: list[dict[str, Any]] = [{"failed": True}, {"unreachable": True}, {"pending": [{}]}]
+    for spoilt in spoils:
+        assert etcd_kubeadm(HOSTS, {**variables, "node2": {**variables["node2"], "etcd_member_result": spoilt}}) == {
+            "hosts": [],
+            "arguments": {},
+        }
+    assert etcd_kubeadm(["node3"], variables)["hosts"] == [], "a partial view"
+
+
+def test_on_the_way_back_kubeadm_s_copy_goes_when_nothing_waits():
+    variables = told()
+    variables["node3"]["node_result"]["facts"]["etcd_timing"]["members"][0]["flavour"] = "kubeadm"
+    assert etcd_kubeadm(HOSTS, variables, restore=True)["hosts"] == ["node3"]
+    variables["node1"]["node_result"]["pending"] = [{"trap": "etcd_timing"}]
+    assert etcd_kubeadm(HOSTS, variables, restore=True)["hosts"] == []
+    variables["node1"]["etcd_member_result"] = {"changed": True}
+    assert etcd_kubeadm(HOSTS, variables, restore=True)["hosts"] == ["node3"]
+
+
+def test_without_etcd_there_is_nothing():
+    assert etcd_decision(["worker", "away"], told()) == {"changed": False, "changes": [], "findings": [], "due": {}}
+
+
+def test_ansible_finds_the_filters():
+    assert set(FilterModule().filters()) == {"etcd_hosts", "etcd_decision", "etcd_due", "etcd_kubeadm"}

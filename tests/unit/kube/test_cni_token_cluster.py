@@ -1,0 +1,129 @@
+"""A new token for a node by a new pod of calico-node, on an API server in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.filter.stale_tokens import FilterModule, stale_tokens, token_facts
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import cni_token, objects
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Clock, Waiting
+
+from tests.unit.kube.calico_objects import daemon_set, pod
+from tests.unit.kube.fake_api import FakeApi
+
+PODS = "/api/v1/namespaces/kube-system/pods"
+REFUSED = {"node": "node1", "answer": "refused", "service_account": "kube-system/calico-cni-plugin", "issued": 7}
+SOON = {"node": "node1", "answer": "accepted", "expires_soon": True}
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    fake = FakeApi({objects.daemon_set("kube-system", "calico-node").path: daemon_set()})
+    for each in (pod("node1", "a"), pod("node2", "b")):
+        fake.store(f"{PODS}/{each['metadata']['name']}", each)
+    return fake
+
+
+class Cluster:
+    """Plays the DaemonSet controller: a deleted pod comes again, and is ready after a while, or not."""
+
+    def __init__(self, api: FakeApi, ready_after: float = 10) -> None:
+        self.api, self.now, self.ready_after = api, 0.0, ready_after
+        self.list()
+
+    def list(self) -> None:
+        stored = [item for path, item in self.api.objects.items() if path.startswith(PODS)]
+        if not any(each["spec"]["nodeName"] == "node1" for each in stored):
+            stored.append(pod("node1", "new", self.now >= self.ready_after))
+        self.api.lists[PODS] = stored
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.list()
+
+    def run(self, seen: dict[str, Any], check: bool = False, **given: Any) -> dict[str, Any]:
+        params = {"allow": ["calico_pod_restart"], "seen": seen, "refused": 1, "pod_timeout": 60, **given}
+        waiting = Waiting(60, lambda _line: None, Clock(lambda: self.now, self.sleep))
+        return cni_token.run(self.api, params, check, waiting)
+
+
+@pytest.mark.parametrize(
+    ("seen", "account", "why"),
+    [
+        (REFUSED, "kube-system/calico-cni-plugin", "is refused"),
+        (SOON, "kube-system/calico-node", "is about to expire"),
+    ],
+)
+def test_check_run_check(api, seen, account, why):
+    cluster = Cluster(api)
+    foretold = cluster.run(seen, check=True)
+    assert f"{PODS}/calico-node-a" in api.objects
+    done = cluster.run(seen)
+    assert (done["changes"], done["diff"]) == (foretold["changes"], foretold["diff"])
+    assert why in done["changes"][0]["before"]
+    assert api.tried == [(cni_token.PATH, f"fresh of {account}")] * 2
+    assert [path for path in api.objects if path.startswith(PODS)] == [f"{PODS}/calico-node-b"]
+    assert (done["rollout"], done["issued_before"]) == (
+        ["node1: a new pod of calico-node is ready"],
+        seen.get("issued"),
+    )
+
+
+@pytest.mark.parametrize(
+    "seen", [{"node": "node1", "answer": a} for a in ("accepted", "forbidden", "unreachable")] + [{}]
+)
+def test_a_token_that_no_restart_would_mend_is_left_alone(api, seen):
+    assert Cluster(api).run(seen)["changed"] is False
+    assert api.tried == []
+
+
+def test_without_consent_it_waits(api):
+    told = Cluster(api).run(REFUSED, allow=[])
+    assert (told["changed"], told["pending"][0]["disrupts"], api.tried) == (False, "calico_pod_restart", [])
+
+
+def test_three_are_mended_and_four_are_the_cluster_s_matter(api):
+    assert Cluster(api).run(REFUSED, check=True, refused=3)["changed"]
+    told = Cluster(api).run(REFUSED, refused=4)
+    assert [(f["id"], f["observed"]) for f in told["findings"]] == [
+        ("cni_token.cluster_wide", "the tokens of 4 nodes are refused")
+    ]
+    assert told["changed"] is False
+    assert Cluster(api).run(SOON, check=True, refused=4)["changed"], "what is good now is renewed node by node"
+
+
+def test_a_fresh_token_that_is_refused_too_stops_it(api):
+    api.token_status = 401
+    with pytest.raises(NodewardError, match="a fresh token is refused as well"):
+        Cluster(api).run(REFUSED)
+    assert f"{PODS}/calico-node-a" in api.objects
+
+
+def test_a_pod_that_does_not_get_ready_is_told(api):
+    with pytest.raises(NodewardError, match="no new pod of calico-node is ready on node1 after 60 s: no reason given"):
+        Cluster(api, ready_after=1000).run(REFUSED)
+
+
+@pytest.mark.parametrize("name", ["node9", ""])
+def test_a_node_without_a_pod(api, name):
+    with pytest.raises(NodewardError, match="there is no pod of calico-node on node"):
+        Cluster(api).run({**REFUSED, "node": name})
+
+
+def test_the_filters():
+    def result(**facts: Any) -> dict[str, Any]:
+        return {"node_result": {"facts": {"cni_token": {"present": True, **facts}}}}
+
+    variables = {
+        "a": result(answer="refused"),
+        "b": result(answer="accepted", expires_soon=True),
+        "c": result(answer="accepted", expires_soon=False),
+        "d": {**result(answer="refused"), "cni_token_seen": {"facts": {"cni_token": {"answer": "accepted"}}}},
+        "e": {**result(answer="refused"), "cni_token_seen": {"skipped": True}},
+        "f": {"node_result": {"failed": True}},
+    }
+    assert stale_tokens(list("abcdefg"), variables) == {"due": ["a", "b", "e"], "refused": ["a", "e"]}
+    assert token_facts({}) == {}
+    assert set(FilterModule().filters()) == {"stale_tokens", "token_facts"}

@@ -1,0 +1,350 @@
+"""The plan for Calico's MTU, from captured objects and the uplinks that were seen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.filter.uplinks import FilterModule, uplinks
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
+    calico_mtu,
+    calico_probes,
+    mtu,
+    mtu_findings,
+    objects,
+    places,
+    probes,
+)  # fmt: skip
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.install import Calico
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.mtu import Policy, Uplink
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Waiting
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.kube.calico_objects import daemon_set, installation, node, operated, pod
+from tests.unit.kube.fake_api import FakeApi
+
+CONFIG = objects.config_map("kube-system", "calico-config")
+FELIX = objects.felix_configuration("default")
+NODE = objects.daemon_set("kube-system", "calico-node")
+IPIP = {"spec": {"cidr": "10.0.0.0/16", "ipipMode": "CrossSubnet", "vxlanMode": "Never"}}
+VXLAN = {"spec": {"cidr": "10.0.0.0/16", "ipipMode": "Never", "vxlanMode": "Always"}}
+VXLAN6 = {"spec": {"cidr": "fd00::/64", "ipipMode": "Never", "vxlanMode": "Always"}}
+PLAIN = {"spec": {"cidr": "10.0.0.0/16", "ipipMode": "Never", "vxlanMode": "Never"}}
+V26 = {"spec": {"cidr": "10.0.0.0/16", "ipip": {"enabled": True, "mode": "always"}}}
+# What the manifest gives Felix: these win over the FelixConfiguration.
+ENV = [{"name": n, "value": "0"} for n in ("FELIX_IPINIPMTU", "FELIX_VXLANMTU", "FELIX_WIREGUARDMTU")]
+
+
+def config(veth_mtu: str | None) -> dict[str, Any]:
+    data = {"calico_backend": "bird", **({} if veth_mtu is None else {"veth_mtu": veth_mtu})}
+    return {"metadata": {"name": "calico-config", "namespace": "kube-system"}, "data": data}
+
+
+def felix(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "default"}, "spec": spec}
+
+
+def seen(*mtus: int, name: str = "eth0") -> tuple[Uplink, ...]:
+    return tuple(Uplink(f"node{number}", name, size) for number, size in enumerate(mtus))
+
+
+def manifest(veth_mtu: str | None = "1450", nodes: int = 3, **more: Any) -> Calico:
+    given: dict[str, Any] = {"pools": (IPIP,), "felix": felix(), **more}
+    version = given.pop("version", "v3.19.0")
+    env = given.pop("env", ENV)
+    fleet = tuple(node(f"node{number}") for number in range(nodes))
+    return Calico(daemon_set(version, env=env), config=config(veth_mtu), nodes=fleet, **given)
+
+
+def by_operator(size: int | None, **more: Any) -> Calico:
+    spec = {} if size is None else {"calicoNetwork": {"mtu": size}}
+    return replace(manifest(**more), daemon_set=operated(), installation=installation(**spec), config=None)
+
+
+def wanted(calico: Calico, *mtus: int, name: str = "eth0", rollout: bool = True) -> dict[str, Any]:
+    policy = Policy(seen(*mtus, name=name), rollout)
+    return {change.target: change.after for change in mtu.plan(calico, policy).changes}
+
+
+def ids(calico: Calico, *mtus: int, name: str = "eth0") -> set[str]:
+    return {f.id.removeprefix("calico_mtu.") for f in mtu.plan(calico, Policy(seen(*mtus, name=name))).findings}
+
+
+VETH = f"{CONFIG.where} /data/veth_mtu"
+RESTART = f"{NODE.where} /spec/template/metadata/annotations/nodeward.calico~1veth-mtu"
+
+
+def test_incident_c():
+    assert wanted(manifest("1450"), 1450, 1450, 1450) == {VETH: "1430", RESTART: "1430"}
+    assert wanted(manifest("1430"), 1450, 1450, 1450) == {}
+
+
+@pytest.mark.parametrize(
+    ("pools", "spec", "overhead"),
+    [
+        ((IPIP,), {}, 20),
+        ((V26,), {}, 20),
+        ((VXLAN,), {}, 50),
+        ((VXLAN6,), {}, 70),
+        ((IPIP, VXLAN), {}, 50),
+        ((PLAIN,), {}, 0),
+        ((), {}, 0),
+        ((PLAIN,), {"wireguardEnabled": True}, 60),
+        ((IPIP,), {"wireguardEnabled": True, "wireguardEnabledV6": True}, 80),
+        ((PLAIN,), {"bpfEnabled": True}, 50),
+    ],
+)
+def test_what_each_enabled_encapsulation_adds(pools, spec, overhead):
+    calico = manifest("9000", pools=pools, felix=felix(**spec))
+    assert wanted(calico, 1500, 1500, 1500)[VETH] == str(1500 - overhead)
+
+
+CASES: dict[str, tuple[Calico, tuple[int, ...], dict[str, Any]]] = {
+    "the smallest uplink counts": (manifest("1480"), (1500, 1450, 1500), {VETH: "1430", RESTART: "1430"}),
+    "all seen: raised": (manifest("1430"), (9000, 9000, 9000), {VETH: "8980", RESTART: "8980"}),
+    "part seen: not raised": (manifest("1430"), (9000, 9000), {}),
+    "part seen: lowered": (manifest("1480"), (1450,), {VETH: "1430", RESTART: "1430"}),
+    "detection that works is left alone": (manifest("0"), (1450, 1450, 1450), {}),
+    "the operator's one number": (
+        by_operator(1450), (1450, 1450, 1450), {"Installation default /spec/calicoNetwork/mtu": 1430},
+    ),
+    "the operator's detection is left alone": (by_operator(None), (1450, 1450, 1450), {}),
+    "no veth_mtu, as in v2.6": (manifest(None, version="v2.6.5"), (1450, 1450, 1450), {}),
+    "the environment wins over Felix's own": (
+        manifest("1430", felix=felix(ipipMTU=1480)), (1450, 1450, 1450), {},
+    ),
+    "what no environment pins": (
+        manifest("1430", felix=felix(ipipMTU=1480), env=[]), (1450, 1450, 1450), {f"{FELIX.where} /spec/ipipMTU": 1430},
+    ),
+    "VXLAN over IPv6 is nobody's but Felix's": (
+        manifest("1380", pools=(VXLAN6,), felix=felix(vxlanMTUV6=1450)), (1450, 1450, 1450),
+        {f"{FELIX.where} /spec/vxlanMTUV6": 1380},
+    ),
+    "below what IPv6 needs": (manifest("1450"), (1290, 1290, 1290), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("calico", "mtus", "changes"), CASES.values(), ids=CASES)
+def test_where_it_is_set(calico, mtus, changes):
+    assert wanted(calico, *mtus) == changes
+
+
+# --- Calico's own detection -------------------------------------------------------------------------
+
+
+def test_an_uplink_that_detection_passes_over_gets_into_the_pattern():
+    calico = manifest("0", version="v3.30.0")
+    [change] = mtu.plan(calico, Policy(seen(1450, 1450, 1450, name="bond0"))).changes
+    assert change.target == f"{FELIX.where} /spec/mtuIfacePattern"
+    for name, matches in (("bond0", True), ("eth0", True), ("enp3s0", True), ("bond1", False), ("cali1", False)):
+        assert bool(re.match(change.after, name)) == matches, name
+    mended = replace(calico, felix=felix(mtuIfacePattern=change.after))
+    assert wanted(mended, 1450, 1450, 1450, name="bond0") == {}
+    again = mtu.plan(mended, Policy(seen(1450, name="br0"))).changes
+    assert [bool(re.match(again[0].after, name)) for name in ("bond0", "br0", "eth0")] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    "calico",
+    [
+        manifest("0", felix=None),
+        manifest("0", env=[*ENV, {"name": "FELIX_MTUIFACEPATTERN", "value": "^eth0$"}]),
+        manifest("0", version="v3.16.0"),
+    ],
+    ids=["no FelixConfiguration", "the environment pins the pattern", "no detection before v3.17"],
+)
+def test_a_fixed_value_where_no_pattern_helps(calico):
+    assert wanted(calico, 1450, 1450, 1450, name="bond0") == {VETH: "1430", RESTART: "1430"}
+
+
+def test_with_part_of_the_fleet_detection_is_not_taught_to_raise():
+    assert wanted(manifest("0"), 9000, name="bond0") == {}
+    assert list(wanted(manifest("0"), 1450, name="bond0")) == [f"{FELIX.where} /spec/mtuIfacePattern"]
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "missed"),
+    [
+        ("v3.30.0", "enP3p1s0", []),
+        ("v3.24.0", "enP3p1s0", ["enP3p1s0"]),
+        ("v3.24.0", "ens3", []),
+        ("v3.16.0", "eth0", ["eth0"]),
+    ],
+)
+def test_what_each_release_detects(version, name, missed):
+    assert mtu.missed_names(manifest("0", version=version), seen(1500, name=name)) == missed
+
+
+def test_a_pattern_that_only_go_understands_is_left_alone():
+    assert mtu.missed_names(manifest("0", felix=felix(mtuIfacePattern="(?P<")), seen(1500, name="bond0")) == []
+
+
+# --- part of the fleet, and the few -----------------------------------------------------------------
+
+
+def test_a_few_odd_nodes_are_named_and_lower_nothing():
+    fleet = [1500] * 40 + [1400]
+    calico = manifest("1480", nodes=41)
+    assert wanted(calico, *fleet) == {}
+    [told] = [f for f in mtu.plan(calico, Policy(seen(*fleet))).findings if f.id == "calico_mtu.odd_nodes"]
+    assert told.where == "node40 (eth0 1400)"
+    assert wanted(calico, *([1500] * 38 + [1400] * 3))[VETH] == "1380", "5 % and more do"
+    assert wanted(manifest("9000", nodes=41), *fleet)[VETH] == "1480", "what the others need is done"
+    assert "odd_nodes" not in ids(manifest("1380", nodes=41), *fleet)
+
+
+@given(st.lists(st.sampled_from([1400, 1450, 1500, 9000]), min_size=1, max_size=60), st.integers(1300, 9000))
+def test_no_pod_is_left_with_more_than_the_uplinks_that_count(mtus, present):
+    calico = manifest(str(present), nodes=len(mtus))
+    after = int(wanted(calico, *mtus).get(VETH, present))
+    over = sum(size < after + 20 for size in mtus)
+    assert over == 0 or over < 0.05 * len(mtus)
+    partial = int(wanted(replace(calico, nodes=(*calico.nodes, node("unseen"))), *mtus).get(VETH, present))
+    assert partial <= present
+
+
+def test_nodes_are_known_by_name_or_address():
+    told = node("node0.example.org")
+    told["status"]["addresses"] = [{"type": "InternalIP", "address": "192.0.2.9"}]
+    calico = replace(manifest(), nodes=(told,))
+    for uplink in (Uplink("node0", "eth0", 1450), Uplink("x", "eth0", 1450, "192.0.2.9")):
+        assert mtu.view(calico, [uplink]).unseen == ()
+    assert mtu.view(calico, [Uplink("x", "eth0", 1450, "192.0.2.8")]).unseen == ("node0.example.org",)
+
+
+# --- findings ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("calico", "mtus", "told"),
+    [
+        (manifest("1430"), (), {"nothing_seen"}),
+        (manifest("1430"), (1450, 1450, 1450), set()),
+        (manifest("1430"), (1450,), {"partial_view"}),
+        (manifest("1430"), (1290, 1450, 1450), {"uplink_too_small"}),
+        (manifest(None, version="v2.6.5"), (1450, 1450, 1450), {"no_setting"}),
+        (manifest("1430", felix=felix(vxlanMTU=1400)), (1450, 1450, 1450), {"dead_setting"}),
+    ],
+)
+def test_findings(calico, mtus, told):
+    assert ids(calico, *mtus) == told
+
+
+def test_what_a_tool_keeps_is_told_and_not_changed():
+    kept = config("1450")
+    kept["metadata"]["labels"] = {"argocd.argoproj.io/instance": "calico"}
+    plan = mtu.plan(replace(manifest(), config=kept), Policy(seen(1450, 1450, 1450)))
+    assert plan.changes == ()
+    assert "calico_mtu.put_back_by" in {finding.id for finding in plan.findings}
+
+
+def test_pods_by_namespace_and_owner():
+    made: list[dict[str, Any]] = []
+    for number, (owner, extra) in enumerate(
+        [
+            ({"kind": "ReplicaSet", "name": "web-5d4f"}, {}),
+            ({"kind": "ReplicaSet", "name": "web-5d4f"}, {}),
+            ({"kind": "StatefulSet", "name": "consul"}, {}),
+            (None, {}),
+            (None, {"hostNetwork": True}),
+        ]
+    ):
+        each = pod("node1", str(number), phase="Running")
+        each["metadata"]["ownerReferences"] = [owner] if owner else []
+        each["metadata"]["labels"] = {"pod-template-hash": "5d4f"}
+        each["spec"].update(extra)
+        made.append(each)
+    made.append(pod("node1", "done", phase="Succeeded"))
+    counted = mtu_findings.by_owner(made)
+    assert counted == {"kube-system": {"Deployment/web": 2, "Pod/calico-node-3": 1, "StatefulSet/consul": 1}}
+    [told] = mtu_findings.old_pods(counted, lowered=True)
+    assert (told.severity, told.observed[:14]) == ("medium", "4 running pods")
+    assert list(mtu_findings.old_pods({}, lowered=True)) == []
+
+
+# --- with the module, and one rollout for both -------------------------------------------------------
+
+
+def parameters(spec: dict[str, Any], **given: Any) -> dict[str, Any]:
+    return {**{name: each.get("default") for name, each in spec.items()}, "allow": ["calico_rollout"], **given}
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    fake = FakeApi({NODE.path: daemon_set(env=ENV), CONFIG.path: config("1450"), FELIX.path: felix()})
+    fake.lists["/api/v1/nodes"] = [node("node0")]
+    fake.lists["/apis/crd.projectcalico.org/v1/ippools"] = [IPIP]
+    fake.lists["/api/v1/pods"] = [pod("node0", "user", phase="Running")]
+    return fake
+
+
+WAITING = Waiting(5, lambda _line: None)
+SEEN = {"node0": {"name": "eth0", "mtu": 1450}}
+
+
+def set_mtu(api: FakeApi, check: bool = False, **given: Any) -> dict[str, Any]:
+    return calico_mtu.run(api, parameters(calico_mtu.ARGUMENTS, uplinks=SEEN, **given), check, WAITING)
+
+
+def test_the_config_map_first_and_then_one_rollout_with_the_probes(api):
+    foretold = set_mtu(api, check=True, rollout=False)
+    assert api.patches == []
+    done = set_mtu(api, rollout=False)
+    assert done["changes"] == foretold["changes"]
+    assert done["facts"]["calico_mtu"]["pods_with_the_old_mtu"] == {"kube-system": {"Pod/calico-node-user": 1}}
+    assert api.patches == [CONFIG.path]
+    probes_wanted = parameters(calico_probes.ARGUMENTS)
+    both = calico_probes.run(api, probes_wanted, False, WAITING, lambda _e, cs: list(cs))
+    assert api.patches == [CONFIG.path, NODE.path]
+    assert {change["trap"] for change in both["changes"]} == {"calico_probes", "calico_mtu"}
+    assert set_mtu(api)["changed"] is False
+
+    back = set_mtu(api, state="restored")
+    assert [change["target"] for change in back["changes"]] == [
+        "ConfigMap kube-system/calico-config data.veth_mtu",
+        "DaemonSet kube-system/calico-node spec.template.metadata.annotations.nodeward.calico/veth-mtu",
+    ]
+    assert api.objects[CONFIG.path]["data"] == config("1450")["data"]
+    assert places.get(api.objects[NODE.path], "/spec/template/metadata/annotations") is None
+    assert places.get(api.objects[NODE.path], probes.CONTAINERS + "/calico-node/livenessProbe/timeoutSeconds") == 60
+
+
+def test_a_restart_that_was_missed_is_made_up_for(api):
+    set_mtu(api, rollout=False)
+    done = set_mtu(api)
+    assert [change["after"] for change in done["changes"]] == ["1430"]
+    assert api.patches == [CONFIG.path, NODE.path]
+
+
+def test_without_consent_nothing_is_sent(api):
+    told = set_mtu(api, allow=[])
+    assert (told["changed"], api.patches, len(told["pending"])) == (False, [], 2)
+
+
+@pytest.mark.parametrize("given", [{"node0": {"mtu": 1}}, {"node0": {"name": "a", "mtu": "x"}}, {"node0": 7}])
+def test_bad_uplinks_are_refused(api, given):
+    with pytest.raises(NodewardError, match="calico_mtu_uplinks"):
+        calico_mtu.run(api, parameters(calico_mtu.ARGUMENTS, uplinks=given), False, WAITING)
+    with pytest.raises(NodewardError, match="calico_mtu_pod_timeout"):
+        set_mtu(api, pod_timeout=0)
+
+
+def test_the_filter_takes_what_the_roles_left():
+    def result(size: int) -> dict[str, Any]:
+        return {"facts": {"link_mtu": {"uplink": {"name": "eth0", "mtu": size, "boot": ""}}}}
+
+    variables: dict[str, dict[str, Any]] = {
+        "a": {"node_result": result(1450), "ansible_host": "192.0.2.1"},
+        "b": {"calico_mtu_seen": {"skipped": True}, "link_mtu_result": result(1500)},
+        "c": {"node_result": {"failed": True}},
+        "d": {"node_result": {"facts": {"link_mtu": {"uplink": None}}}},
+    }
+    assert FilterModule().filters()["uplinks"](list("abcde"), variables) == {
+        "a": {"name": "eth0", "mtu": 1450, "address": "192.0.2.1"},
+        "b": {"name": "eth0", "mtu": 1500, "address": "b"},
+    }
+    assert uplinks([], {}) == {}

@@ -1,0 +1,344 @@
+"""The trap bird_watchdog: what a node gets, how it goes again, and what a person is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._core.apply import apply, restore
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._core.journal import PATH, decode
+from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
+from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import (
+    Reason,
+    RestartUnit,
+    RunUnit,
+    change_at,
+)
+from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs.units import RUNNING
+from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog, birds
+from ansible_collections.nodeward.calico.plugins.module_utils._node import restore as way_back
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog import (
+    CONFIG,
+    DAEMON,
+    OPTIONS,
+    TEXTFILE_FOLDERS,
+    TRAP,
+    UNIT,
+    UNIT_FILE,
+    Facts,
+    Policy,
+)
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_daemon import Config, read_config
+from ansible_collections.nodeward.calico.plugins.module_utils._node.birds import Bird
+
+from tests.unit.fake_host import FakeHost
+
+REASON = Reason(TRAP, "because")
+WANTS = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
+INVOCATION = f"/run/systemd/units/invocation:{UNIT}"
+SHOW = f"systemctl show --property=NeedDaemonReload {UNIT}"
+STATE = f"systemctl show --property=ActiveState --value {UNIT}"
+
+
+class Systemd(FakeHost):
+    """A node whose systemd runs one unit."""
+
+    starts = 0
+
+    def run(self, command: Any) -> str:
+        words = " ".join(command)
+        self._mutate("run", words)
+        if words in (f"systemctl enable {UNIT}", f"systemctl restart {UNIT}") and UNIT_FILE not in self.files:
+            raise NodewardError(what="Unit not found", where=words, remedy="Write it")
+        if words == f"systemctl enable {UNIT}":
+            self.links[WANTS] = UNIT_FILE
+        elif words == f"systemctl restart {UNIT}":
+            self.starts += 1
+            self.links[INVOCATION] = f"start {self.starts}"
+        elif words == f"systemctl disable --now {UNIT}":
+            self.links.pop(WANTS, None)
+            self.links.pop(INVOCATION, None)
+        return {STATE: "active\n", SHOW: "NeedDaemonReload=no\n"}.get(words, "")
+
+
+def plan(host: FakeHost, **policy: Any) -> Plan:
+    made = bird_watchdog.plan(bird_watchdog.observe(host), Policy(**policy))
+    assert made.refusals == ()
+    return made
+
+
+def targets(made: Plan) -> list[str]:
+    return [change.target for change in made.changes]
+
+
+def installed(**policy: Any) -> Systemd:
+    host = Systemd()
+    apply(plan(host, **policy).changes, host)
+    return host
+
+
+def put_back(host: FakeHost) -> list[str]:
+    """Go back as run.restore() does; return the targets."""
+    known = way_back.observe(decode(host.read_text(PATH)), host, [TRAP])
+    there = way_back.plan(known, [TRAP])
+    made = bird_watchdog.going_back(bird_watchdog.observe(host), there.changes, Policy())
+    assert list(bird_watchdog.guard(bird_watchdog.observe(host), made.changes)) == []
+    restore(made.changes, way_back.forgotten(known, made, made.changes), host)
+    return targets(made)
+
+
+INSTALL = [f"file {DAEMON}", f"file {CONFIG}", f"file {UNIT_FILE}", f"reload {UNIT}", f"run {UNIT}"]
+
+
+def test_a_fresh_node_gets_daemon_configuration_and_unit_and_a_second_run_changes_nothing():
+    host = Systemd()
+    made = plan(host)
+    assert targets(made) == INSTALL
+    apply(made.changes, host)
+    assert {WANTS, INVOCATION} <= set(host.links)
+    assert host.files[DAEMON].splitlines()[0].startswith("# Managed by nodeward.calico")
+    compile(host.files[DAEMON], DAEMON, "exec")
+    before = (dict(host.files), dict(host.links))
+    assert plan(host).changes == ()
+    assert (host.files, host.links) == before
+
+
+def test_the_daemon_reads_its_configuration(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(installed().files[CONFIG])
+    assert read_config(str(path)) == Config()
+    path.write_text(installed(threshold=70, mode="observe", textfile_folder="/srv/metrics").files[CONFIG])
+    wanted = Config(threshold=70, mode="observe", metrics="/srv/metrics/nodeward_bird_watchdog.prom")
+    assert read_config(str(path)) == wanted
+
+
+def test_the_defaults_stand_once():
+    assert {name: spec.get("default") for name, spec in OPTIONS.items()} == vars(Policy())
+
+
+CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
+    ("an older daemon", DAEMON, {}, [f"file {DAEMON}", f"restart {UNIT}"]),
+    ("another policy", "", {"threshold": 90}, [f"file {CONFIG}", f"restart {UNIT}"]),
+    ("an older unit", UNIT_FILE, {}, [f"file {UNIT_FILE}", f"reload {UNIT}", f"restart {UNIT}"]),
+]
+
+
+@pytest.mark.parametrize(("older", "policy", "expected"), [c[1:] for c in CHANGED], ids=[c[0] for c in CHANGED])
+def test_what_changed_is_written_and_the_unit_restarted_and_all_goes_back(older, policy, expected):
+    host = installed()
+    if older:
+        host.files[older] = "# of an older version\n"
+    made = plan(host, **policy)
+    assert targets(made) == expected
+    apply(made.changes, host)
+    assert host.starts == 2
+    assert plan(host, **policy).changes == ()
+    put_back(host)
+    assert host.files == {}
+    assert host.links == {}
+    assert host.folders == set()
+
+
+HALF: list[tuple[str, str]] = [("stopped by hand", INVOCATION), ("disabled by hand", WANTS)]
+
+
+@pytest.mark.parametrize("link", [case[1] for case in HALF], ids=[case[0] for case in HALF])
+def test_a_unit_that_runs_only_now_or_only_after_a_boot_is_mended_and_can_go_back(link):
+    host = installed()
+    del host.links[link]
+    assert targets(plan(host)) == [f"run {UNIT}"]
+    halfway = dict(host.links)
+    apply(plan(host).changes, host)
+    assert set(host.links) == {WANTS, INVOCATION}
+    host.links = halfway
+    put_back(host)
+    assert (host.files, host.links) == ({}, {}), "nothing that still runs may lose its files"
+
+
+def test_going_back_stops_first_and_leaves_nothing():
+    host = installed()
+    went = put_back(host)
+    assert (went[0], went[-1]) == (f"run {UNIT}", f"reload {UNIT}")
+    assert {f"file {path}" for path in (DAEMON, CONFIG, UNIT_FILE)} <= set(went)
+    assert (host.files, host.links, host.folders) == ({}, {}, set())
+    stop = host.calls.index(("run", f"systemctl disable --now {UNIT}"))
+    assert stop < host.calls.index(("remove", DAEMON))
+    assert ("run", f"systemctl clean --what=all {UNIT}") in host.calls
+
+
+def test_absent_leaves_nothing_either_and_a_second_run_changes_nothing():
+    host = installed()
+    made = plan(host, state="absent")
+    assert targets(made) == [
+        f"run {UNIT}", f"file {DAEMON}", f"file {CONFIG}", f"file {UNIT_FILE}",
+        "folder /usr/local/lib/nodeward", "folder /etc/nodeward", f"reload {UNIT}",
+    ]  # fmt: skip
+    apply(made.changes, host)
+    assert [path for path in host.files if "nodeward" in path] == [PATH]
+    assert host.links == {}
+    assert not {"/etc/nodeward", "/usr/local/lib/nodeward"} & host.folders
+    assert plan(host, state="absent").changes == ()
+    put_back(host)
+    assert PATH not in host.files, "and restore has nothing left to do"
+    apply(plan(host).changes, host)
+    assert plan(host).changes == ()
+
+
+def test_a_folder_with_something_of_others_stays():
+    host = installed()
+    host.files["/etc/nodeward/theirs"] = ""
+    made = plan(host, state="absent")
+    assert "folder /etc/nodeward" not in targets(made)
+    apply(made.changes, host)
+    assert host.files["/etc/nodeward/theirs"] == ""
+
+
+def test_a_start_that_fails_is_put_back():
+    calls = [call[1] for call in installed().calls]
+    host = Systemd(broken=frozenset({calls.index(f"systemctl restart {UNIT}") + 1}))
+    with pytest.raises(NodewardError, match="put back"):
+        apply(plan(host).changes, host)
+    assert host.links == {}
+    assert not [path for path in host.files if "bird" in path]
+
+
+def test_systemd_without_clean_is_no_obstacle():
+    host = FakeHost(links={WANTS: "", INVOCATION: "1"}, commands={f"systemctl disable --now {UNIT}": ""})
+    RunUnit(UNIT, RUNNING, None, REASON).act(host)
+
+
+def test_the_verb_comes_back_from_the_journal():
+    assert change_at(f"run {UNIT}", RUNNING, None, REASON) == RunUnit(UNIT, RUNNING, None, REASON)
+    with pytest.raises(NodewardError, match="something else changed it"):
+        RunUnit(UNIT, None, RUNNING, REASON).check(FakeHost(links={WANTS: ""}))
+    assert isinstance(change_at(f"restart {UNIT}", "1", None, REASON), RestartUnit)
+
+
+def test_metrics_go_where_node_exporter_reads():
+    host = Systemd({f"{TEXTFILE_FOLDERS[1]}/other.prom": ""})
+    made = plan(host)
+    assert made.findings == ()
+    apply(made.changes, host)
+    assert f"ReadWritePaths=-{TEXTFILE_FOLDERS[1]}\n" in host.files[UNIT_FILE]
+    assert json.loads(host.files[CONFIG])["metrics"] == f"{TEXTFILE_FOLDERS[1]}/nodeward_bird_watchdog.prom"
+    # a folder that comes later is taken up, one that is named needs not be there
+    host.files[f"{TEXTFILE_FOLDERS[0]}/other.prom"] = ""
+    assert f"restart {UNIT}" in targets(plan(host))
+    assert plan(Systemd(), textfile_folder="/srv/later").findings == ()
+
+
+def test_without_such_a_folder_a_finding_says_so():
+    [finding] = plan(Systemd()).findings
+    assert (finding.id, finding.severity) == ("bird_watchdog.no_textfile_folder", "info")
+    assert plan(Systemd(), textfile_folder="").findings == ()
+    assert "ReadWritePaths" not in installed().files[UNIT_FILE]
+
+
+REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
+    ("no share", {"threshold": 0}, "threshold", "from 1 to 100"),
+    ("more than a core", {"threshold": 101}, "threshold", "from 1 to 100"),
+    ("a busy loop", {"interval": 0}, "interval", "from 1 to 60"),
+    ("no window", {"window": 5}, "window", "two intervals"),
+    ("a negative delay", {"random_delay": -1}, "random_delay", "from 0"),
+    ("a folder that is none", {"textfile_folder": "metrics"}, "textfile_folder", "absolute path"),
+    ("a folder that a unit reads otherwise", {"textfile_folder": "/srv/%h x"}, "textfile_folder", "absolute path"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "option", "words"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
+def test_refusals(policy, option, words):
+    made = bird_watchdog.plan(Facts(), Policy(**policy))
+    assert made.changes == ()
+    [refusal] = made.refusals
+    assert refusal.where == f"bird_watchdog_{option}"
+    assert words in str(refusal)
+
+
+# --- what is told of the node's BIRDs ---------------------------------------------------------------
+
+BIRD = Bird("bird", 812, share=3.0, age=86400 * 20, links=60, links_made=400, image="quay.io/calico/node:v3.28.1")
+
+TOLD: list[tuple[str, Bird, int, list[tuple[str, str]]]] = [
+    ("all well", BIRD, 0, []),
+    ("it spins now", replace(BIRD, share=97.0), 0, [("busy", "97 % of a core, up for 20.0 days")]),
+    ("a young one", replace(BIRD, share=97.0, age=5400), 0, [("busy", "97 % of a core, up for 1.5 h")]),
+    ("before 3.27.0", replace(BIRD, image="calico/node:v3.26.4"), 0, [("version", "calico/node:v3.26.4")]),
+    ("3.27.0 to 3.27.3", replace(BIRD, image="calico/node:v3.27.3"), 0, [("version", "calico/node:v3.27.3")]),
+    ("mended", replace(BIRD, image="calico/node:v3.27.4"), 0, []),
+    ("a tag that says nothing", replace(BIRD, image="calico/node:latest"), 0, []),
+    ("many links ever made", replace(BIRD, links_made=40000, image=""), 0, [("remembered", "60 links, 40000 made")]),
+    ("many, by a BIRD that forgets them", replace(BIRD, links_made=40000), 0, []),
+    ("killed lately", BIRD, 2, [("kills", "2 kills in the last week")]),
+]
+
+
+@pytest.mark.parametrize(("bird", "kills", "told"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD])
+def test_findings(bird, kills, told):
+    facts = Facts(birds=(bird,), kills_last_week=kills, textfile_folder="/srv")
+    findings = bird_watchdog.plan(facts, Policy()).findings
+    assert [finding.id for finding in findings] == [f"bird_watchdog.{name}" for name, _words in told]
+    assert all(words in finding.observed for finding, (_name, words) in zip(findings, told, strict=True))
+
+
+CONTAINER = "0123456789abcdef" * 4
+STAT = "{pid} ({name}) R 800 812 800 0 -1 4194560 900 0 0 0 {used} 0 0 0 20 0 1 0 {start} 9000000 400 0"
+EVENTS = """{"event": "kill", "time": 1700000000}
+{"event": "kill", "time": 1700500000}
+{"event": "restarted", "time": 1700500001}
+{"event": "ki"""
+
+
+class Busy(FakeHost):
+    """A node on which bird uses 96 % of a core."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.files["/proc/812/stat"] = STAT.format(pid=812, name="bird", used=1048, start=100)
+
+
+def node() -> Busy:
+    return Busy(
+        {
+            "/proc/uptime": "1001.00 5.0\n",
+            "/proc/stat": "cpu 1 2\nbtime 1700999000\n",
+            "/proc/812/comm": "bird\n",
+            "/proc/812/stat": STAT.format(pid=812, name="bird", used=1000, start=100),
+            "/proc/812/cmdline": "bird\0-R\0-s\0/var/run/calico/bird.ctl\0-d\0",
+            "/proc/812/cgroup": f"0::/kubepods.slice/cri-containerd-{CONTAINER}.scope\n",
+            "/proc/812/net/dev": "Inter-|\n face |\n    lo: 0\n  eth0: 0\n",
+            "/proc/812/net/igmp": "Idx\tDevice\n1\tlo\n\t\t\t010000E0\n41\teth0\n",
+            "/proc/813/comm": "bird\n",
+            "/proc/813/stat": STAT.format(pid=813, name="bird", used=1000, start=100),
+            "/proc/813/cmdline": "bird\0-f\0",
+            f"/run/containerd/io.containerd.runtime.v2.task/k8s.io/{CONTAINER}/config.json": json.dumps(
+                {"annotations": {"io.kubernetes.cri.image-name": "docker.io/calico/node:v3.26.4"}}
+            ),
+            "/var/log/nodeward-bird-watchdog/events.jsonl": EVENTS,
+        }
+    )
+
+
+def test_the_birds_of_calico_are_observed():
+    facts = bird_watchdog.observe(node())
+    assert facts.birds == (Bird("bird", 812, 96.0, 1000, 2, 41, "docker.io/calico/node:v3.26.4"),)
+    assert facts.kills_last_week == 1, "the other one was 8 days before"
+    assert bird_watchdog.shown(facts) == {
+        "birds": [{**vars(facts.birds[0]), "version": (3, 26, 4)}],
+        "running": False,
+        "kills_last_week": 1,
+    }
+
+
+def test_one_that_ends_meanwhile_is_left_out():
+    host = node()
+    host.files["/proc/812/stat"] = STAT.format(pid=812, name="bird", used=1000, start=99)
+    assert birds.observe(host) == ()
+
+
+def test_a_node_without_bird_costs_no_wait():
+    host = FakeHost({"/proc/1/comm": "systemd\n"})
+    assert birds.observe(host) == ()
+    assert host.now == 0

@@ -1,0 +1,217 @@
+"""What the daemon of bird_watchdog decides, from recorded samples alone."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog_daemon as daemon
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_daemon import (
+    DAY,
+    SILENT,
+    Answer,
+    Config,
+    Process,
+    Sample,
+    decide,
+    understand,
+    weigh,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.node.fake_birds import RECOVERING, replies
+
+CONFIG = Config()
+OLD = 7 * DAY
+
+
+def recorded(*shares: float, interval: float = 5.0, start: float = 1000.0) -> list[Sample]:
+    """Return samples between which a process used these shares of a core, in percent."""
+    samples = [Sample(start, 40.0)]
+    for each in shares:
+        samples.append(Sample(samples[-1].at + interval, samples[-1].cpu + each / 100 * interval))
+    return samples
+
+
+FULL = [100.0] * 24  # 120 s
+NOW = recorded(*FULL)[-1].at
+
+DECISIONS: list[tuple[str, list[Sample], float, list[float], float | None, str]] = [
+    ("one sample tells nothing", recorded(), OLD, [], None, "calm"),
+    ("idle", recorded(*[1.0] * 30), OLD, [], None, "calm"),
+    ("at 80 %", recorded(*[80.0] * 30), OLD, [], None, "calm"),
+    ("just below the threshold", recorded(*[84.9] * 30), OLD, [], None, "calm"),
+    ("at the threshold", recorded(*[85.0] * 24), OLD, [], None, "due"),
+    ("a burst of 30 s", recorded(*[100.0] * 6), OLD, [], None, "hot"),
+    ("a burst that has ended", recorded(*[100.0] * 23, 2.0), OLD, [], None, "calm"),
+    ("one interval short of a window", recorded(*FULL[1:]), OLD, [], None, "hot"),
+    ("a full window", recorded(*FULL), OLD, [], None, "due"),
+    ("a pause in the middle", recorded(*FULL[:12], 2.0, *FULL[:23]), OLD, [], None, "hot"),
+    ("a full window after a pause", recorded(*FULL, 2.0, *FULL), OLD, [], None, "due"),
+    ("the bug as measured, with pauses of a second", recorded(*[81.0, 100.0] * 12), OLD, [], None, "due"),
+    ("an average that hides pauses", recorded(*[*FULL[:16], 2.0] * 3), OLD, [], None, "calm"),
+    ("an average that hides a slow half", recorded(*[71.0] * 12, *FULL[:12]), OLD, [], None, "hot"),
+    ("in all a little below", recorded(*[84.0, 85.9] * 12), OLD, [], None, "hot"),
+    ("what it used before is no share", [Sample(1000.0, 9e6), Sample(1005.0, 9e6)], OLD, [], None, "calm"),
+    ("it has just started", recorded(*FULL), 130.0, [], None, "cooldown"),
+    ("its start is over", recorded(*FULL), 300.0, [], None, "due"),
+    ("its like was just killed", recorded(*FULL), OLD, [NOW - 299.0], None, "cooldown"),
+    ("the cooldown is over", recorded(*FULL), OLD, [NOW - 300.0], None, "due"),
+    ("three kills today", recorded(*FULL), OLD, [NOW - 80000.0, NOW - 5000.0, NOW - 400.0], None, "daily_limit"),
+    ("two today, one yesterday", recorded(*FULL), OLD, [NOW - DAY, NOW - 5000.0, NOW - 400.0], None, "due"),
+    ("the random delay", recorded(*FULL), OLD, [], NOW + 1.0, "waiting"),
+    ("the random delay is over", recorded(*FULL), OLD, [], NOW, "due"),
+    ("calm again before the delay was over", recorded(*FULL, 3.0), OLD, [], NOW, "calm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("samples", "age", "kills", "due", "verdict"), [case[1:] for case in DECISIONS], ids=[case[0] for case in DECISIONS]
+)
+def test_decisions(samples, age, kills, due, verdict):
+    assert decide(samples, age, kills, due, CONFIG) == verdict
+
+
+POLICIES = st.builds(
+    Config,
+    threshold=st.sampled_from([50.0, 85.0]),
+    window=st.sampled_from([5.0, 20.0, 120.0]),
+    cooldown=st.sampled_from([0.0, 60.0, 300.0]),
+    daily_limit=st.integers(0, 4),
+)
+# runs of shares, so that windows do fill
+RUNS = st.lists(st.tuples(st.sampled_from([0.0, 49.0, 84.0, 86.0, 100.0]), st.integers(1, 60)), max_size=40)
+
+
+@given(POLICIES, RUNS, st.lists(st.sampled_from([0.0, 7.0, 60.0]), min_size=1, max_size=50), st.floats(4.9, 9.0))
+def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays, interval):
+    now, started, due = 1000.0, 0.0, None
+    kills: list[float] = []
+    past, samples = [], [Sample(now, 0.0)]
+    for each in [share for share, times in runs for _ in range(times)]:
+        now += interval
+        samples.append(Sample(now, samples[-1].cpu + each / 100 * interval))
+        past.append((now - interval, now, each))
+        verdict = decide(samples, now - started, kills, due, config)
+        if verdict in ("calm", "hot"):
+            due = None
+        if verdict != "due":
+            continue
+        if due is None:
+            due = now + delays[len(kills) % len(delays)]
+            continue
+        # what was promised, told from what happened alone
+        assert now >= due
+        assert now - started >= config.cooldown
+        assert all(now - kill >= config.cooldown for kill in kills)
+        assert len([kill for kill in kills if now - kill < DAY]) < config.daily_limit
+        window = [share for _begin, end, share in past if end > now - config.window]
+        assert past[-len(window)][0] <= now - config.window, "the window is not full"
+        # intervals are alike here, so that shares add up; rounding apart
+        quarter = math.ceil(config.window / 4 / interval - 1e-9)
+        stretches = [window, *(window[at : at + quarter] for at in range(len(window) - quarter + 1))]
+        assert min(statistics.fmean(stretch) for stretch in stretches) >= config.threshold - 1e-3
+        assert window[-1] >= config.threshold / 2
+        kills.append(now)
+        started, due, past, samples = now, None, [], [Sample(now, 0.0)]
+
+
+def test_the_property_s_machine_does_kill():
+    samples = recorded(*FULL)
+    assert decide(samples, OLD, [], samples[-1].at, CONFIG) == "due"
+
+
+HARM: list[tuple[str, Answer, Config, str]] = [
+    ("all peers would keep the routes", Answer(), CONFIG, ""),
+    ("one would not", Answer(unaware=("Tor",)), CONFIG, "no_graceful_restart"),
+    ("one would not, which is allowed", Answer(unaware=("Tor",)), Config(kill_without_graceful_restart=True), ""),
+    ("no answer is a reason", Answer(SILENT), CONFIG, ""),
+    ("no answer, and a peer would not", Answer(SILENT, ("Tor",)), CONFIG, "no_graceful_restart"),
+    ("it recovers from its own start", Answer("graceful_restart_recovery"), CONFIG, "graceful_restart_recovery"),
+    ("no socket", Answer("socket_unreachable"), CONFIG, "socket_unreachable"),
+    ("the socket is another's", Answer("socket_of_another"), CONFIG, "socket_of_another"),
+    ("a recovery is no matter of consent", Answer("graceful_restart_recovery"),
+     Config(kill_without_graceful_restart=True), "graceful_restart_recovery"),
+    ("only looking", Answer(), Config(mode="observe"), "observe"),
+    ("only looking, and it would do harm", Answer(unaware=("Tor",)), Config(mode="observe"), "no_graceful_restart"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "config", "obstacle"), [c[1:] for c in HARM], ids=[c[0] for c in HARM])
+def test_harm(answer, config, obstacle):
+    assert weigh(answer, config) == obstacle
+
+
+ANSWERS: list[tuple[str, str, Answer]] = [
+    ("a restarting peer", replies("restart-able llgr-aware "), Answer("", (), 2)),
+    ("a helping peer", replies("restart-aware "), Answer("", (), 2)),
+    ("a peer without", replies("restart-able ", ""), Answer("", ("Mesh_1",), 2)),
+    ("a peer without, not established", replies("").replace("Established", "Active     "), Answer("", (), 2)),
+    ("no peers", replies(), Answer("", (), 2)),
+    ("recovery", replies("restart-able ", extra=RECOVERING), Answer("graceful_restart_recovery", (), 2)),
+    ("nothing of interfaces", "0013 Daemon is up and running\n", Answer("", (), 0)),
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
+def test_what_bird_says(text, answer):
+    assert understand("0001 BIRD 1.6.8 ready.\n" + text) == answer
+
+
+CALICOS = "bird\0-R\0-s\0/var/run/calico/bird.ctl\0-d\0-c\0/etc/calico/confd/config/bird.cfg\0"
+STAT = "812 ({name}) {state} 800 812 800 0 -1 4194560 900 0 0 0 {used} 0 0 0 20 0 1 0 4711 9000000 400 0"
+
+PROCESSES: list[tuple[str, str, str, str, str | None]] = [
+    ("Calico's bird", "bird", "R", CALICOS, "/var/run/calico/bird.ctl"),
+    ("Calico's bird6", "bird6", "S", CALICOS.replace("bird.ctl", "bird6.ctl"), "/var/run/calico/bird6.ctl"),
+    ("one word", "bird", "R", "bird\0-s/var/run/calico/bird.ctl\0", "/var/run/calico/bird.ctl"),
+    ("the host's BIRD", "bird", "R", "/usr/sbin/bird\0-f\0-u\0bird\0", None),
+    ("the host's BIRD with a socket", "bird", "R", "bird\0-s\0/run/bird/bird.ctl\0", None),
+    ("a folder that begins alike", "bird", "R", "bird\0-s\0/var/run/calico-2/bird.ctl\0", None),
+    ("another socket of Calico's", "bird", "R", "bird\0-s\0/var/run/calico/bird6.ctl\0", None),
+    ("merely named bird", "bird", "R", "bird\0--watch\0", None),
+    ("names the socket elsewhere", "bird", "R", "bird\0/var/run/calico/bird.ctl\0", None),
+    ("a zombie", "bird", "Z", "", None),
+    ("birdcl", "birdcl", "R", CALICOS, None),
+    ("a name with a bracket", "bird) R 1 (", "R", CALICOS, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "words", "control"), [case[1:] for case in PROCESSES], ids=[case[0] for case in PROCESSES]
+)
+def test_which_processes_are_calico_s(tmp_path: Path, name, state, words, control):
+    (tmp_path / "812").mkdir()
+    (tmp_path / "812/stat").write_text(STAT.format(name=name, state=state, used=150))
+    (tmp_path / "812/cmdline").write_text(words)
+    found = daemon.look(Config(proc=str(tmp_path)), 812)
+    expected = Process(812, 4711, name, 800, control or "")
+    assert found == (None if control is None else (expected, 150 / daemon.TICKS))
+    assert daemon.look(Config(proc=str(tmp_path)), 813) is None, "gone while it was read"
+
+
+CONFIGS: list[tuple[str, str, str]] = [
+    ("no JSON", "threshold: 85", "Expecting value"),
+    ("cut off", '{"threshold": 85', "Expecting"),
+    ("no object", "[1]", "cannot convert"),
+    ("an unknown key", '{"treshold": 85}', "treshold"),
+    ("a text for a number", '{"threshold": "85"}', "threshold"),
+    ("a number for a truth", '{"kill_without_graceful_restart": 1}', "kill_without"),
+    ("a truth for a number", '{"daily_limit": true}', "daily_limit"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), [case[1:] for case in CONFIGS], ids=[case[0] for case in CONFIGS])
+def test_a_bad_configuration_is_refused(tmp_path: Path, text, told):
+    (tmp_path / "config").write_text(text)
+    with pytest.raises((ValueError, TypeError), match=told):
+        daemon.read_config(str(tmp_path / "config"))
+
+
+def test_the_configuration_is_read(tmp_path: Path):
+    (tmp_path / "config").write_text(json.dumps({"threshold": 90, "mode": "observe", "daily_limit": 0}))
+    assert daemon.read_config(str(tmp_path / "config")) == Config(threshold=90, mode="observe", daily_limit=0)

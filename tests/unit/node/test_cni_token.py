@@ -1,0 +1,210 @@
+"""The CNI plugin's token as a node sees it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer
+from ansible_collections.nodeward.calico.plugins.module_utils._node import cni_token
+from ansible_collections.nodeward.calico.plugins.module_utils._node.cni_token import LOG, Policy, decoded
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.fake_host import FakeHost
+
+NOW = 1_700_000_000
+SERVER = "https://10.96.0.1:443"
+URL = f"GET {SERVER}{cni_token.PATH}"
+HOUR, DAY = 3600, 86400
+
+
+def jwt(**claims: Any) -> str:
+    def part(value: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'ES256'})}.{part(claims)}.c2lnbmF0dXJl"
+
+
+def bound(age: float, life: float | None, pod: str = "calico-node-x") -> str:
+    """A token as TokenRequest makes it, so many seconds ago."""
+    end = {} if life is None else {"exp": NOW - age + life}
+    account = {"namespace": "kube-system", "serviceaccount": {"name": "calico-node", "uid": "1"}, "pod": {"name": pod}}
+    return jwt(iat=NOW - age, **end, **{"kubernetes.io": account})
+
+
+def kubeconfig(token: str) -> str:
+    """As calico-node writes it (node/pkg/cni/token_watch.go writeKubeconfig)."""
+    return f"""\
+# Kubeconfig file for Calico CNI plugin.
+apiVersion: v1
+kind: Config
+clusters:
+- name: local
+  cluster:
+    server: {SERVER}
+    insecure-skip-tls-verify: true
+users:
+- name: calico
+  user:
+    token: {token}
+contexts:
+- name: calico-context
+  context:
+    cluster: local
+    user: calico
+current-context: calico-context
+"""
+
+
+def node(token: str, answer: Answer | None = None, log: str = "") -> FakeHost:
+    host = FakeHost(
+        {
+            cni_token.KUBECONFIG: kubeconfig(token),
+            cni_token.NODENAME: "node1\n",
+            "/proc/stat": f"cpu 1 2\nbtime {NOW - 1000}\n",
+            "/proc/uptime": "1000.00 900.00\n",
+            **({LOG: log} if log else {}),
+        }
+    )
+    host.times[LOG] = NOW
+    if answer:
+        host.answers[URL] = answer
+    return host
+
+
+def ids(host: FakeHost) -> list[str]:
+    return [
+        finding.id.removeprefix("cni_token.") for finding in cni_token.plan(cni_token.observe(host), Policy()).findings
+    ]
+
+
+FRESH = bound(HOUR, DAY)
+OK = Answer(200, "{}")
+
+ANSWERS: list[tuple[str, FakeHost, list[str], str]] = [
+    ("accepted", node(FRESH, OK), [], "accepted"),
+    ("no ClusterInformation yet", node(FRESH, Answer(404, "{}")), [], "accepted"),
+    ("401", node(FRESH, Answer(401, "{}")), ["refused"], "refused"),
+    ("401 and expired", node(bound(2 * DAY, DAY), Answer(401, "{}")), ["refused"], "refused"),
+    ("403 is another matter", node(FRESH, Answer(403, "{}")), ["forbidden"], "forbidden"),
+    ("nobody answers", node(FRESH), ["unreachable"], "unreachable"),
+    ("503", node(FRESH, Answer(503, "")), ["odd_answer"], "odd"),
+    ("never renewed", node(bound(20 * HOUR, DAY), OK), ["expires_soon"], "accepted"),
+    ("renewed as late as it may be", node(bound(12 * HOUR, DAY), OK), [], "accepted"),
+    ("a year, of which months are left", node(bound(300 * DAY, 365 * DAY), OK), [], "accepted"),
+    ("a year, of which days are left", node(bound(360 * DAY, 365 * DAY), OK), ["expires_soon"], "accepted"),
+    ("a secret's token has no end", node(bound(300 * DAY, None), OK), [], "accepted"),
+]
+
+
+@pytest.mark.parametrize(("host", "told", "answer"), [c[1:] for c in ANSWERS], ids=[c[0] for c in ANSWERS])
+def test_what_comes_of_a_request(host, told, answer):
+    assert ids(host) == told
+    assert cni_token.shown(cni_token.observe(host))["answer"] == answer
+    assert host.calls == [], "it only reads"
+
+
+def test_the_request_is_made_with_the_token_and_the_token_is_never_shown():
+    host = node(FRESH, Answer(401, "{}"))
+    facts = cni_token.observe(host)
+    [request] = host.requests
+    assert request.headers["Authorization"] == f"Bearer {FRESH}"
+    told = json.dumps([cni_token.shown(facts), *(f.describe() for f in cni_token.plan(facts, Policy()).findings)])
+    assert FRESH not in told + repr(facts)
+    assert FRESH.split(".")[1] not in told + repr(facts)
+
+
+def test_what_is_shown():
+    assert cni_token.shown(cni_token.observe(node(FRESH, OK))) == {
+        "present": True,
+        "node": "node1",
+        "service_account": "kube-system/calico-node",
+        "pod": "calico-node-x",
+        "age": HOUR,
+        "expires_in": 23 * HOUR,
+        "expires_soon": False,
+        "issued": NOW - HOUR,
+        "server": SERVER,
+        "answer": "accepted",
+        "said": "200",
+        "refusals": 0,
+        "last_refusal": "",
+    }
+
+
+def test_a_node_without_calico_s_cni_says_nothing():
+    facts = cni_token.observe(FakeHost())
+    assert cni_token.plan(facts, Policy()).findings == ()
+    assert cni_token.shown(facts)["present"] is False
+
+
+@pytest.mark.parametrize("text", ["", "users: {", "apiVersion: v1\n", kubeconfig("")])
+def test_a_kubeconfig_that_is_none(text):
+    host = node(FRESH, OK)
+    host.files[cni_token.KUBECONFIG] = text
+    assert ids(host) == ["unusable"]
+    assert host.requests == []
+
+
+def test_the_kubeconfig_that_the_plugin_was_told():
+    elsewhere = "/etc/cni/net.d/calico.d/kubeconfig"
+    plugin = {"type": "calico", "kubernetes": {"kubeconfig": elsewhere}}
+    host = node(FRESH, OK)
+    host.files[elsewhere] = kubeconfig(bound(0, DAY, pod="told"))
+    for text, pod in (
+        (json.dumps({"plugins": [{"type": "loopback"}, plugin]}), "told"),
+        (json.dumps(plugin), "told"),
+        ("no JSON", "calico-node-x"),
+        (json.dumps({"type": "calico", "kubernetes": {"kubeconfig": "__KUBECONFIG_FILEPATH__"}}), "calico-node-x"),
+        (json.dumps([]), "calico-node-x"),
+    ):  # fmt: skip
+        host.files["/etc/cni/net.d/10-calico.conflist"] = text
+        assert cni_token.observe(host).token.pod == pod, text
+
+
+REFUSAL = "[ERROR][71] plugin.go 127: error getting ClusterInformation: connection is unauthorized: Unauthorized"
+
+
+@pytest.mark.parametrize(
+    ("lines", "age", "told"),
+    [
+        ([("2023-11-14 10:00:00.123", REFUSAL)], 0, ["was_refused"]),
+        ([("2023-11-14 10:00:00.123", REFUSAL)], 2 * DAY, []),
+        ([("2023-11-12 10:00:00.123", REFUSAL), ("2023-11-14 10:00:00.123", "[INFO] fine")], 0, []),
+        ([("2023-11-13 20:00:00.123", REFUSAL), ("2023-11-14 10:00:00.123", "[INFO] fine")], 0, ["was_refused"]),
+        ([("2023-11-13 20:00:00.123", REFUSAL), ("2023-11-14 10:00:00.123", "[INFO] fine")], 12 * HOUR, []),
+        ([("2023-99-99 10:00:00.123", REFUSAL)], 2 * DAY, []),
+    ],
+)
+def test_recent_refusals_in_the_log(lines, age, told):
+    host = node(FRESH, OK, "rest of a line\n" + "".join(f"{stamp} {text}\n" for stamp, text in lines))
+    host.times[LOG] = NOW - age
+    assert ids(host) == told
+
+
+def test_a_legacy_token_names_its_account_in_other_words():
+    legacy = {"kubernetes.io/serviceaccount/namespace": "kube-system"}
+    legacy["kubernetes.io/serviceaccount/service-account.name"] = "calico-node"
+    assert decoded(jwt(**legacy)).service_account == "kube-system/calico-node"
+
+
+@given(st.text() | st.text().map(lambda text: jwt(exp=text, iat=[text])) | st.binary().map(
+    lambda raw: f"a.{base64.urlsafe_b64encode(raw).decode()}.b"))  # fmt: skip
+def test_whatever_is_no_token_says_nothing(text):
+    token = decoded(text)
+    assert (token.issued, token.expires) == (None, None)
+
+
+def test_a_node_whose_clock_is_not_told():
+    host = node(FRESH, OK)
+    del host.files["/proc/uptime"]
+    assert cni_token.observe(host).now == 0.0
+
+
+def test_the_protocol_of_a_trap_that_changes_nothing():
+    facts = cni_token.observe(node(FRESH, OK))
+    assert list(cni_token.guard(facts, [])) == []
+    assert cni_token.going_back(facts, [], Policy()).changes == ()
