@@ -328,7 +328,7 @@ class Watchdog:
     def scan(self) -> list[int]:
         """Return the processes called as BIRD is. New ones are looked at twice: one takes its name after its start."""
         pids = [int(name) for name in os.listdir(self.config.proc) if name.isdigit()]
-        known = self.looks if self.steps % FULL_SCAN_EVERY else dict.fromkeys(pids, 1)
+        known = self.looks if self.steps % FULL_SCAN_EVERY else {}
         self.looks = {pid: known.get(pid, 0) + 1 for pid in pids}
         found = []
         for pid in (pid for pid, looks in self.looks.items() if looks <= 2):
@@ -339,12 +339,12 @@ class Watchdog:
 
     def adopt(self, pid: int) -> None:
         """Watch a process that holds Calico's socket: one of a node within this node, or a pretender, does not."""
+        self.looks[pid] = 0  # to be looked at again: within execve it has no command line, and its socket comes later
         found = look(self.config, pid)
         if found is None or self.tracks[found[0].name].process:
             return
         process, track, answer = found[0], self.tracks[found[0].name], ask(found[0], is_known=False)
         if answer.trouble in (FOREIGN, UNREACHABLE):
-            self.looks[pid] = 0  # it may not have got so far
             return
         track.follow(process, answer)
         self.tell(6, "watching", process, f"is watched, its socket is {process.control}")

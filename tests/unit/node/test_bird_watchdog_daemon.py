@@ -362,7 +362,9 @@ def test_new_processes_are_found_without_reading_all_of_proc(birds: Birds, tmp_p
         (tmp_path / str(pid) / "comm").write_text("sleep\n")
     watchdog = Watchdog(config(birds, proc=str(tmp_path)))
     assert watchdog.scan() == []
+    (tmp_path / "2/comm").write_text("bird\n")  # execve closes files before it gives the name
     watchdog.steps = 1
+    assert watchdog.scan() == [2]
     (tmp_path / "1/comm").write_text("bird\n")  # looked at already, and not new
     (tmp_path / "6").mkdir()
     (tmp_path / "6/comm").write_text("runsv\n")
@@ -371,7 +373,17 @@ def test_new_processes_are_found_without_reading_all_of_proc(birds: Birds, tmp_p
     assert watchdog.scan() == [6]
     assert watchdog.scan() == []
     watchdog.steps = daemon.FULL_SCAN_EVERY
-    assert sorted(watchdog.scan()) == [1, 6]
+    assert sorted(watchdog.scan()) == [1, 2, 6]
+
+
+def test_a_process_within_execve_is_looked_at_again(birds: Birds, tmp_path: Path):
+    (tmp_path / "7").mkdir()
+    for name, text in (("comm", "bird\n"), ("stat", ""), ("cmdline", "")):
+        (tmp_path / "7" / name).write_text(text)
+    watchdog = Watchdog(config(birds, proc=str(tmp_path)))
+    for watchdog.steps in (0, 1, 2, 3):
+        assert watchdog.scan() == [7]
+        watchdog.adopt(7)
 
 
 # --- as a process of its own ------------------------------------------------------------------------
