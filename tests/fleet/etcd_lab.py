@@ -274,6 +274,8 @@ class Writer:
                 lines.pop(node).close()
             self.tried += 1
             time.sleep(0.005)
+        for line in lines.values():
+            line.close()
 
     def _watch(self) -> None:
         """Look how many take a linearizable read, twice a second."""
