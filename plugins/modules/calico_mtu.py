@@ -139,20 +139,13 @@ facts:
       pods_with_the_old_mtu: {default: {StatefulSet/consul: 3}}
 """
 
-from ..module_utils._core.errors import NodewardError
-from ..module_utils._kube.api import AUTH_ARG_SPEC, AnsibleK8SModule, connect
+from ..module_utils._kube.api import AUTH_ARG_SPEC, AnsibleK8SModule, carry_out
 from ..module_utils._kube.calico_mtu import ARGUMENTS, run
-from ..module_utils._kube.rollout import Waiting
 
 
 def main() -> None:
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **ARGUMENTS}, supports_check_mode=True)
-    # AnsibleK8SModule has no log of its own
-    waiting = Waiting(module.params["pod_timeout"], module._module.log)  # noqa: SLF001
-    try:
-        module.exit_json(**run(connect(module), module.params, module.check_mode, waiting))
-    except NodewardError as error:
-        module.fail_json(msg=str(error))
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

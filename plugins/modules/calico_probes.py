@@ -166,6 +166,7 @@ facts:
 """
 
 import traceback
+from functools import partial
 
 from ansible.module_utils.basic import missing_required_lib
 
@@ -176,22 +177,15 @@ try:
 except ImportError:
     _NO_JMESPATH = traceback.format_exc()
 
-from ..module_utils._core.errors import NodewardError
-from ..module_utils._kube.api import AUTH_ARG_SPEC, AnsibleK8SModule, connect
+from ..module_utils._kube.api import AUTH_ARG_SPEC, AnsibleK8SModule, carry_out
 from ..module_utils._kube.calico_probes import ARGUMENTS, run
-from ..module_utils._kube.rollout import Waiting
 
 
 def main() -> None:
     module = AnsibleK8SModule(argument_spec={**AUTH_ARG_SPEC, **ARGUMENTS}, supports_check_mode=True)
     if _NO_JMESPATH:
         module.fail_json(msg=missing_required_lib("jmespath"), exception=_NO_JMESPATH)
-    # AnsibleK8SModule has no log of its own
-    waiting = Waiting(module.params["pod_timeout"], module._module.log)  # noqa: SLF001
-    try:
-        module.exit_json(**run(connect(module), module.params, module.check_mode, waiting, jmespath.search))
-    except NodewardError as error:
-        module.fail_json(msg=str(error))
+    carry_out(module, partial(run, search=jmespath.search))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ from .._core.errors import NodewardError
 from .._core.http import Request, send
 from .client import ApiError
 from .port import Item
+from .rollout import Waiting
 
 # What may come before the server says anything.
 _UNREACHED: tuple[type[Exception], ...] = (OSError, *_ERRORS)
 
-__all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "KubernetesApi", "NoAccessError", "connect"]
+__all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "KubernetesApi", "NoAccessError", "carry_out", "connect"]
 
 # What managedFields says of our changes.
 MANAGER = "nodeward.calico"
@@ -184,3 +185,13 @@ def _message(error: Any) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def carry_out(module: Any, run: Callable[..., dict[str, Any]]) -> None:
+    """Run what a module does with an API server, and leave with its result or its error."""
+    # AnsibleK8SModule has no log of its own
+    waiting = Waiting(module.params["pod_timeout"], module._module.log)  # noqa: SLF001
+    try:
+        module.exit_json(**run(connect(module), module.params, module.check_mode, waiting))
+    except NodewardError as error:
+        module.fail_json(msg=str(error))

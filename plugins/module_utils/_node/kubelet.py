@@ -150,8 +150,13 @@ def _files(host: Host, flags: Mapping[str, str]) -> Iterator[ConfigFile]:
 
 
 def _last_number(key: str, texts: list[str], flag: str | None) -> int | None:
-    candidates = [*(kubelet_file.number_at(key, text) for text in texts), kubelet_file.number(flag)]
-    return next((number for number in reversed(candidates) if number is not None), None)
+    found = None
+    for text in texts:
+        number = kubelet_file.number_at(key, text)
+        if number is not None or kubelet_file.is_null(key, text):
+            found = number
+    given = kubelet_file.number(flag)
+    return found if given is None else given
 
 
 def _unread(files: list[ConfigFile], flags: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .._core.formats import UnsureError, yaml_block
 from .._core.formats.yaml_lines import no_mapping, parse, scalars
@@ -20,6 +21,11 @@ _NOTHING = ("null", "Null", "NULL", "~")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 
 OWN_NAME = "99-zz-nodeward-pid_limits.conf"
+
+
+# One file is asked for many keys: each of its texts is parsed once.
+_entries = lru_cache(maxsize=32)(parse)
+_scalars = lru_cache(maxsize=32)(scalars)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class ConfigFile:
         if self.text is None:
             return f"is a link to {self.link}, which is not there" if self.link else "is not there"
         try:
-            entries = parse(self.text)
+            entries = _entries(self.text)
         except UnsureError as unsure:
             return f"cannot be read as YAML: {unsure}" if no_mapping(self.text, unsure.line) else ""
         if entries and not isinstance(entries[0].path[0], str):
@@ -68,7 +74,7 @@ class ConfigFile:
     def unsure(self) -> UnsureError | None:
         """Return what we are not sure of, though YAML may allow it."""
         try:
-            parse(self.text or "")
+            _entries(self.text or "")
         except UnsureError as unsure:
             return unsure
         return None
@@ -107,6 +113,14 @@ def number_at(key: str, text: str) -> int | None:
     return int(word) if word and _NUMBER.fullmatch(word) else None
 
 
+def is_null(key: str, text: str) -> bool:
+    """Tell whether a key is given nothing, which in a drop-in takes away what the files before it said.
+
+    kubelet cmd/kubelet/app/server.go mergeKubeletConfigurations: a JSON merge patch (RFC 7396).
+    """
+    return _is_understood(text) and not _is_flow(text) and _written_at(key, text) in ("", *_NOTHING)
+
+
 def is_unread(key: str, text: str) -> bool:
     """Tell whether a key is given a value of which we cannot tell the number ('0x400', '1_000', '1e3').
 
@@ -129,7 +143,7 @@ def has_number(key: str, text: str) -> bool:
 
 def _is_understood(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict) if _is_flow(text) else bool(scalars(text) or True)
+        return isinstance(json.loads(text), dict) if _is_flow(text) else bool(_scalars(text) or True)
     except (UnsureError, ValueError, RecursionError):
         return False
 
@@ -142,7 +156,7 @@ def _written_at(key: str, text: str) -> str | None:
     """Return what is written at the top level; to the kubelet a number in quotes is none."""
     if _is_flow(text):
         return json.dumps(json.loads(text).get(key))
-    return next((entry.value for entry in parse(text) if entry.path == (key,)), None)
+    return next((entry.value for entry in _entries(text) if entry.path == (key,)), None)
 
 
 def _on_own_line(key: str, text: str) -> str | None:
@@ -158,7 +172,7 @@ def word_at(key: str, text: str) -> str | None:
             value = json.loads(text).get(name)
             value = value.get(rest) if rest and isinstance(value, dict) else value
             return None if value is None or isinstance(value, (dict, list)) else str(value)
-        values = scalars(text)
+        values = _scalars(text)
         return values.get((name, rest)) or _in_flow(rest, values.get((name,), "")) if rest else values.get((name,))
     except (UnsureError, ValueError, AttributeError, RecursionError):
         return None
@@ -176,7 +190,7 @@ def words_at(key: str, text: str) -> list[str] | None:
         if _is_flow(text):
             value = json.loads(text).get(key)
             return [str(each) for each in value] if isinstance(value, list) else None
-        written = [value for path, value in scalars(text).items() if path[0] == key]
+        written = [value for path, value in _scalars(text).items() if path[0] == key]
         return re.findall(r"[\w-]+", " ".join(written)) if written else None
     except (UnsureError, ValueError, AttributeError, RecursionError):
         return None

@@ -112,6 +112,19 @@ def tunnel_first(uplink: Link, wanted: int, tunnel: Tunnel, trap: str) -> Findin
     )
 
 
+def too_large_again(tunnel: Tunnel, mtu: int, uplink: Link, carried: int, trap: str) -> Finding:
+    """Say that a tunnel goes back to what was too large, as it was before the first run."""
+    return Finding(
+        id=f"{trap}.too_large_again",
+        severity="medium",
+        where=f"link {tunnel.link.name}",
+        observed=f"{mtu} once it is back, as before the first run",
+        wanted=f"at most {carried - tunnel.overhead}: {uplink.name} ({carried}) minus its overhead ({tunnel.overhead})",
+        why=f"packets above {carried - tunnel.overhead} bytes will vanish again (incident C)",
+        remedy=f"Leave {trap} hardened (--skip-tags {trap}), or set the MTU in Calico",
+    )
+
+
 def pods_left(changes: Sequence[Change], trap: str) -> Finding:
     """Say which pods' links do not go back above a tunnel that does not go back either."""
     return Finding(

@@ -34,6 +34,7 @@ def plan(network: Network, uplink: Link | None, felix: bool, changes: Sequence[C
     if pods:
         kept = [change for change in kept if change not in pods]
         findings.append(link_findings.pods_left(pods, trap))
+    findings += _too_large_again(network, uplink, kept, trap)
     return Plan(tuple(sorted(kept, key=lambda change: _rank(network, uplink, change))), tuple(findings))
 
 
@@ -114,6 +115,17 @@ def _beneath_a_tunnel(network: Network, uplink: Link | None, changes: Sequence[C
         goes_back = any(_mtu_of(change) and getattr(change, "name", "") == tunnel.link.name for change in changes)
         if not goes_back and then[uplink.name] < tunnel.link.mtu + tunnel.overhead <= uplink.mtu:
             yield link_findings.tunnel_first(uplink, then[uplink.name], tunnel, trap)
+
+
+def _too_large_again(network: Network, uplink: Link | None, changes: Sequence[Change], trap: str) -> Iterator[Finding]:
+    """Find tunnels whose way back brings the trap back: they were more than the uplink carries before the first run."""
+    if uplink is None:
+        return
+    mtus = _after(network, changes)
+    raised = {getattr(change, "name", "") for change in changes if _mtu_of(change)}
+    for tunnel in calico_links.tunnels(network):
+        if tunnel.link.name in raised and mtus[tunnel.link.name] + tunnel.overhead > mtus[uplink.name]:
+            yield link_findings.too_large_again(tunnel, mtus[tunnel.link.name], uplink, mtus[uplink.name], trap)
 
 
 def _pods_above(network: Network, left: Collection[str], changes: Sequence[Change]) -> list[SetLinkMtu]:

@@ -80,6 +80,9 @@ CASES: list[tuple[str, str, dict[str, str], tuple[int, int]]] = [
     ("drop-ins in folders, at their place", "--config-dir=/etc/kubelet.d/",
      {"/etc/kubelet.d/10-a.conf": "maxPods: 210\npodPidsLimit: 1\n", "/etc/kubelet.d/20-b/c/1.conf": "maxPods: 220\n",
       "/etc/kubelet.d/20-b.conf": "podPidsLimit: 2\n", "/etc/kubelet.d/20-b/z.conf": "podPidsLimit: 3\n"}, (220, 2)),
+    ("nothing in a drop-in takes away what was said", f"--config={CONFIG} --config-dir=/etc/kubelet.d",
+     {CONFIG: "maxPods: 150\npodPidsLimit: 4096\n", "/etc/kubelet.d/10-a.conf": "podPidsLimit: null\nmaxPods:\n"},
+     (110, -1)),
     ("a flag wins over drop-ins", "--config-dir /etc/kubelet.d --max-pods 240",
      {"/etc/kubelet.d/10-a.conf": "maxPods: 210\n"}, (240, -1)),
 ]  # fmt: skip

@@ -410,6 +410,8 @@ GOING_BACK: list[tuple[str, Facts, list[Change], list[str], list[str]]] = [
     ("the tunnel goes down with it", node(uplink(1500), tunnel(1480)),
      [SetLinkMtu("eth0", "1500", "1450", BACK), SetLinkMtu("tunl0", "1480", "1430", BACK)],
      ["link tunl0 1480>1430", "link eth0 1500>1450"], []),
+    ("a tunnel that was too large", node(uplink(1450), tunnel(1430)),
+     [SetLinkMtu("tunl0", "1430", "1450", BACK)], ["link tunl0 1430>1450"], ["too_large_again link tunl0"]),
     ("links that stand on each other, up", node(uplink(1400), *STACK),
      [SetLinkMtu("eth0.7.8", "1400", "1450", BACK), SetLinkMtu("eth0.7", "1400", "1500", BACK),
       SetLinkMtu("eth0", "1400", "1500", BACK)],

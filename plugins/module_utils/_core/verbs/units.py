@@ -45,7 +45,7 @@ class RestartUnit:
         host.run(["systemctl", "restart", self.unit])
 
     def verify(self, host: Host) -> None:
-        state = host.run(["systemctl", "show", "--property=ActiveState", "--value", self.unit]).strip()
+        state = _active_state(host, self.unit)
         if state != "active" or self.present(host) in (None, self.before):
             raise NodewardError(
                 what=f"is {state} after its restart" if state != "active" else "was not restarted",
@@ -129,7 +129,7 @@ class StartUnit:
             host.run(["systemctl", "daemon-reload"])
 
     def verify(self, host: Host) -> None:
-        state = host.run(["systemctl", "show", "--property=ActiveState", "--value", self.unit]).strip()
+        state = _active_state(host, self.unit)
         if (state == "active") != self._is_there(host):
             raise NodewardError(what=f"is {state}", where=self.unit, remedy=f"See systemctl status {self.unit}")
 
@@ -138,6 +138,10 @@ class StartUnit:
 
     def _is_there(self, host: Host) -> bool:
         return host.read_text(f"/etc/systemd/system/{self.unit}") is not None
+
+
+def _active_state(host: Host, unit: str) -> str:
+    return host.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
 
 
 def unit_change(kind: str, unit: str, before: str | None, reason: Reason) -> ReloadUnit | RestartUnit | StartUnit:
