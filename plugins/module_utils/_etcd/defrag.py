@@ -7,9 +7,6 @@ member whose copy takes too long is killed by the kubelet. Source of the thresho
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,30 +162,11 @@ def _defragment(target: Member, size: int) -> dict[str, Any]:
         cluster = target.require_well(target.look())
         moved = target.hand_over(cluster)
         began = host.clock()
-        with _kept_alive(kept):
+        with kept.alive():
             target.etcd.call("/v3/maintenance/defragment", {}, patience=patience(size))
         seconds = round(host.clock() - began, 2)
         _wait(target, kept, cluster)
         return {"after": target.etcd.evidence().db_size, "seconds": seconds, "moved_leader_to": moved}
-
-
-@contextlib.contextmanager
-def _kept_alive(kept: Lock) -> Iterator[None]:
-    """Keep the lock alive from a thread of its own, while the call that holds us up goes on."""
-    ends = threading.Event()
-
-    def keep() -> None:
-        while not ends.wait(lock.INTERVAL):
-            with contextlib.suppress(NodewardError):  # whether it was lost, the next call after us tells
-                kept.keep()
-
-    thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        thread.join(timeout=30)
 
 
 def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:

@@ -20,7 +20,7 @@ from .._core.host import Host
 from .._core.verbs import Reason, SetKey
 from . import access, apiserver, decision, lock, quorum, seen, snapshot
 from .api import Etcd, Membership
-from .lock import Lock
+from .lock import Lock, LockLostError
 from .quorum import Cluster, Look
 from .restart import Configuration, told
 from .seen import Seen
@@ -132,11 +132,19 @@ class Member:
         name = (self.host.read_text("/proc/sys/kernel/hostname") or "").strip()
         with lock.held(self.host, self.others(before), lock.holder(name, f"restart of etcd {self.seen.name}")) as kept:
             cluster = self.require_well(self.look())  # what held the lock before may have changed it
-            saved = self._save(cluster)
+            with kept.alive():
+                saved = self._save(cluster)
             kept.keep()
             moved = self.hand_over(cluster)
             began = self.host.clock()
             self._act(configuration, kept, cluster)
+            if kept.is_lost:
+                raise NodewardError(
+                    what="has its new configuration and is well, but the lock was lost meanwhile, so another run may "
+                    "have changed other members at the same time",
+                    where=f"etcd member {self.seen.name}",
+                    remedy="See that no other run goes on and all members are well, then run again for the others",
+                )
             return {"snapshot": saved, "moved_leader_to": moved, "seconds": round(self.host.clock() - began, 1)}
 
     def require_well(self, cluster: Cluster) -> Cluster:
@@ -186,13 +194,15 @@ class Member:
     def _act(self, configuration: Configuration, kept: Lock, cluster: Cluster) -> None:
         try:
             configuration.write()
-            configuration.start()
+            with kept.alive():
+                configuration.start()
             self._settle(kept, cluster, self._wanted_values())
         except (NodewardError, OSError) as error:
             failed = told(error)
             try:
                 configuration.put_back()
-                configuration.start()
+                with kept.alive():
+                    configuration.start()
                 self._settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
             except (NodewardError, OSError) as second:
                 raise NodewardError(
@@ -231,7 +241,9 @@ class Member:
         steady_since: float | None = None
         leader, need = "", SETTLED * int(values.get(ELECTION) or self.seen.effective.values[ELECTION]) / 1000
         while True:
-            kept.keep()
+            # a lost lock is no reason to restart a member once more: change() tells of it in the end
+            with contextlib.suppress(LockLostError):
+                kept.keep()
             trouble, now_leader = self._trouble(cluster, values)
             if trouble or now_leader != leader:
                 leader, steady_since = now_leader, None

@@ -107,7 +107,7 @@ def test_the_lock_is_kept_while_the_member_answers_nothing(cluster, monkeypatch)
     monkeypatch.setattr(lock, "INTERVAL", 0.01)
     with lock.held(cluster, members(cluster), "me") as kept:
         cluster.now += 30
-        with defrag._kept_alive(kept):
+        with kept.alive():
             for _moment in range(200):
                 if "node2 v3/lease/keepalive" in cluster.calls_of_api:
                     break

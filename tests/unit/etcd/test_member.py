@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -296,10 +298,85 @@ def test_a_lock_that_nobody_kept_is_lost():
     with lock.held(cluster, members(cluster), "me") as kept:
         cluster.forgets_leases = True
         cluster.now += 30
+        for _again in range(2):
+            with pytest.raises(NodewardError, match="the lock was lost"):
+                kept.keep()
+
+
+def test_a_lock_that_nobody_could_keep_is_lost_after_its_lease():
+    cluster = FakeCluster()
+    with lock.held(cluster, members(cluster), "me") as kept:
+        cluster.away = {"node1", "node2"}
+        cluster.now += 30
         kept.keep()
-        cluster.now += 61
+        cluster.now += 31
         with pytest.raises(NodewardError, match="the lock was lost"):
             kept.keep()
+
+
+class Leased(Locked):
+    """A cluster whose lease ends as etcd's does, and in which ``slow`` takes 120 s."""
+
+    slow = ""
+    granted = 0.0
+
+    def _pass(self, name: str) -> None:
+        for _second in range(24 if name == self.slow else 0):
+            self.now += 5
+            asked = len(self.calls_of_api)
+            for _moment in range(500):
+                if len(self.calls_of_api) > asked:
+                    break
+                time.sleep(0.01)
+
+    def _locked(self, path: str) -> dict[str, Any]:
+        if path == "v3/lease/keepalive" and self.now - self.granted > lock.LEASE:
+            return {"result": {}}
+        if path in ("v3/lease/grant", "v3/lease/keepalive"):
+            self.granted = self.now
+        return super()._locked(path)
+
+    def run(self, command: Sequence[str]) -> str:
+        self._pass(command[1])
+        return super().run(command)
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        self._pass("snapshot")
+        return super().stream(request)
+
+
+@pytest.mark.parametrize("slow", ["restart", "snapshot"])
+def test_the_lock_is_kept_while_something_takes_longer_than_its_lease(slow, monkeypatch):
+    monkeypatch.setattr(lock, "INTERVAL", 0.001)
+    cluster = Leased()
+    cluster.slow = slow
+    assert do(cluster)["changed"] is True
+    assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
+def test_a_lock_that_is_lost_meanwhile_takes_no_good_restart_back():
+    class Revoked(Locked):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.forgets_leases = bool(self.restarts)
+
+    cluster = Revoked()
+    with pytest.raises(NodewardError, match="new configuration and is well, but the lock was lost"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
+def test_a_lock_that_is_lost_before_the_writing_leaves_everything_as_it_is():
+    class Revoked(Locked):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            self.forgets_leases = True
+            self.now += 30
+            return super().stream(request)
+
+    cluster = Revoked()
+    with pytest.raises(NodewardError, match="the lock was lost"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, TEXT)
 
 
 def test_a_killed_run_s_lock_is_waited_for():
