@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .access import Access, local
+from .access import Access
 from .evidence import Evidence
 from .metrics import parse
 from .version import Version, has_readyz
@@ -84,7 +84,7 @@ class Etcd:
     def __init__(self, host: Host, access: Access, url: str = "") -> None:
         self._host = host
         self._access = access
-        self.url = local(url) if url else access.client
+        self.url = url or access.client
         self._is_own = not url
 
     def other(self, url: str) -> Etcd:

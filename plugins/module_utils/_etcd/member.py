@@ -18,10 +18,10 @@ from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey
-from . import access, apiserver, decision, lock, quorum, seen, snapshot
-from .api import Etcd, Membership
+from . import access, apiserver, decision, lock, members, quorum, seen, snapshot
+from .api import Etcd
 from .lock import Lock, LockLostError
-from .quorum import Cluster, Look
+from .quorum import Cluster
 from .restart import Configuration, told
 from .seen import Seen
 from .settings import ELECTION, NAMES, Values
@@ -74,7 +74,7 @@ class Member:
 
     def word(self) -> str:
         """Return the consent that this needs: the others have to be a quorum without it."""
-        voters = len(self._membership().voters)
+        voters = len(self.etcd.members().voters)
         return RESTART if quorum.is_spare(voters) else OUTAGE
 
     def _require_values(self) -> None:
@@ -104,23 +104,11 @@ class Member:
 
     def look(self) -> Cluster:
         """Ask all members how they are."""
-        listing = self._membership()
-        looks: dict[str, Look] = {}
-        for each in listing.members:
-            is_own = each.id == listing.asked
-            looks[each.id] = _asked(self.etcd if is_own else self._other(each.client_urls))
-        return Cluster(listing, listing.asked, looks)
+        return members.look(self.etcd)
 
     def others(self, cluster: Cluster) -> list[Etcd]:
-        """Return the other members, to keep the lock through; the own one where it is alone."""
-        ids = [each for each in cluster.membership.members if each.id != cluster.own and each.client_urls]
-        return [*(self.etcd.other(each.client_urls[0]) for each in ids), self.etcd]
-
-    def _membership(self) -> Membership:
-        return self.etcd.members()
-
-    def _other(self, urls: tuple[str, ...]) -> Etcd | None:
-        return self.etcd.other(urls[0]) if urls else None
+        """Return the other members, to keep the lock through, and the own one."""
+        return members.others(self.etcd, cluster)
 
     # --- doing ----------------------------------------------------------------------------------------
 
@@ -135,6 +123,8 @@ class Member:
             with kept.alive():
                 saved = self._save(cluster)
             kept.keep()
+            # minutes may have gone by since: what is done now goes by how the cluster is now
+            cluster = self.require_well(self.look()) if saved else cluster
             moved = self.hand_over(cluster)
             began = self.host.clock()
             self._act(configuration, kept, cluster)
@@ -277,7 +267,7 @@ class Member:
         different = own.effective.differs({name: values[name] for name in NAMES if name in values})
         if different:
             return f"it runs with other values of {', '.join(different)}", ""
-        look = _asked(self.etcd)
+        look = members.asked(self.etcd, cluster.own)
         if look.status is None or look.trouble:
             return look.trouble or "it told no status", ""
         if not look.status.leader:
@@ -285,13 +275,3 @@ class Member:
         if look.status.applied < cluster.index:
             return f"it is {cluster.index - look.status.applied} entries behind", look.status.leader
         return apiserver.trouble(self.host, urlsplit(self.etcd.url).port), look.status.leader
-
-
-def _asked(etcd: Etcd | None) -> Look:
-    if etcd is None:
-        return Look(trouble="it tells no address for clients")
-    try:
-        status = etcd.status()
-        return Look(status, etcd.evidence(), etcd.trouble(status.version))
-    except NodewardError as error:
-        return Look(trouble=f"{error.where}: {error.what}")

@@ -314,6 +314,55 @@ def test_a_lock_that_nobody_could_keep_is_lost_after_its_lease():
             kept.keep()
 
 
+class Localhost(Locked):
+    """A cluster whose members tell addresses at which they are not met from elsewhere, and then one that is right."""
+
+    urls: tuple[str, ...] = ("https://0.0.0.0:2379", "https://localhost:2379")
+
+    def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+        told = super()._told(name, path, body)
+        if path == "v3/cluster/member/list" and isinstance(told, dict):
+            for each in told["members"]:
+                each["clientURLs"] = [*self.urls, *each["clientURLs"]]
+        return told
+
+
+def test_a_dead_member_does_not_pass_for_well_because_our_own_answers_in_its_place():
+    cluster = Localhost()
+    cluster.away = {"node3"}
+    with pytest.raises(NodewardError, match=r"node3 is not well .*0\.0\.0\.0:2379 is answered by another member"):
+        do(cluster)
+    assert cluster.restarts == 0
+
+
+def test_a_member_is_asked_at_all_of_its_addresses_and_keeps_the_lock_at_the_one_that_it_answers():
+    cluster = Localhost()
+    assert do(cluster)["changed"] is True
+    assert "node2 v3/lease/keepalive" in cluster.calls_of_api
+    assert "node1 v3/lease/keepalive" not in cluster.calls_of_api
+
+
+def test_the_cluster_is_looked_at_again_after_the_snapshot():
+    class Dies(Locked):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            self.away = {"node3"}
+            return super().stream(request)
+
+    cluster = Dies()
+    with pytest.raises(NodewardError, match=r"node3 is not well"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, TEXT)
+
+
+def test_the_leader_of_after_the_snapshot_hands_over():
+    class Elects(Locked):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            self.leader = "node1"
+            return super().stream(request)
+
+    assert do(Elects())["members"][0]["moved_leader_to"] in ("node2", "node3")
+
+
 class Leased(Locked):
     """A cluster whose lease ends as etcd's does, and in which ``slow`` takes 120 s."""
 
