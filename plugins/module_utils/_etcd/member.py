@@ -18,13 +18,13 @@ from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey
-from . import access, apiserver, decision, lock, members, quorum, seen, snapshot
+from . import access, apiserver, decision, lock, members, quorum, seen, snapshot, timing
 from .api import Etcd
 from .lock import Lock, LockLostError
 from .quorum import Cluster
 from .restart import Configuration, told
 from .seen import Seen
-from .settings import ELECTION, NAMES, Values
+from .settings import ELECTION, HEARTBEAT, NAMES, Values
 
 TRAP = "etcd_timing"
 RESTART, OUTAGE = "etcd_restart", "etcd_outage"
@@ -66,10 +66,14 @@ class Member:
         """Return the writes, and whether a restart is due: also where a killed run has written and not restarted."""
         if self.wanted.restore:
             changes = self._back()
+            if changes:
+                self._require_way_back()
             return changes, bool(changes)
         self._require_values()
         reason = Reason(TRAP, WHY, disrupts=RESTART)
         changes = self.seen.site.changes(self.wanted.values, reason)
+        if changes:
+            self._require_way_back()
         return changes, bool(changes or self.seen.effective.differs(self.wanted.values))
 
     def word(self) -> str:
@@ -84,6 +88,18 @@ class Member:
         obstacle = self.seen.site.obstacle(self.wanted.values)
         if obstacle:
             raise NodewardError(obstacle, f"etcd member {self.seen.name}", "Mend that, or set the values by hand")
+
+    def _require_way_back(self) -> None:
+        """Refuse where etcd would not start with its files as they are now: they are what a failure goes back to."""
+        before = self.seen.configured() or self.seen.effective.values
+        problems = timing.problems(int(before[HEARTBEAT]), int(before[ELECTION]))
+        refused = [problem.what for problem in problems if problem.refused]
+        for why in filter(None, [self.seen.site.broken, *refused]):
+            raise NodewardError(
+                what=f"would not start with its configuration as it is, so there is no way back: {why}",
+                where=f"etcd member {self.seen.name} ({self._place()})",
+                remedy="Mend that first, then run again",
+            )
 
     def _back(self) -> list[SetKey]:
         entries = dict(journal.decode(self.host.read_text(journal.PATH)).entries)

@@ -274,6 +274,26 @@ def test_what_cannot_be_edited_is_an_error_here():
         do(cluster)
 
 
+def test_what_could_not_be_gone_back_to_is_not_restarted():
+    cluster = Locked()
+    cluster.files[ENV] = TEXT.replace("TIMEOUT=1000", "TIMEOUT=300")
+    with pytest.raises(NodewardError, match="no way back: the election timeout"):
+        do(cluster)
+    cluster.files[ENV] = TEXT + "DAEMON_ARGS=--heartbeat-interval=100\n"
+    with pytest.raises(NodewardError, match="both ETCD_HEARTBEAT_INTERVAL and --heartbeat"):
+        do(cluster)
+    assert cluster.restarts == 0
+
+
+def test_the_way_back_too_is_refused_where_it_would_not_start():
+    cluster = Locked()
+    do(cluster)
+    cluster.files[ENV] += "DAEMON_ARGS=--heartbeat-interval=100\n"
+    with pytest.raises(NodewardError, match=r"no way back: etcd\.service gives etcd both"):
+        do(cluster, state="restored", clusters={"cafe": {}})
+    assert cluster.restarts == 1
+
+
 # --- the lock ---------------------------------------------------------------------------------------
 
 

@@ -107,7 +107,8 @@ class Flavour:
 class Site:
     """Where one running etcd is configured. ``homes`` say for each setting which of the places it belongs to.
 
-    ``obstacles`` are those settings that stand where we do not write, and why.
+    ``obstacles`` are those settings that stand where we do not write, and why. ``broken`` says why etcd would not start
+    again with its files as they are, so that there is no way back to them.
     """
 
     flavour: Flavour
@@ -116,7 +117,7 @@ class Site:
     unit: str = ""
     manifest: str = ""
     obstacles: Mapping[str, str] = field(default_factory=dict)
-    given: Mapping[str, str] = field(default_factory=dict)
+    broken: str = ""
 
     def configured(self) -> dict[str, Value]:
         """Return what the files say: what the next start would give it. Raises UnsureError."""
@@ -129,7 +130,7 @@ class Site:
         return found
 
     def changes(self, wanted: Values, reason: Reason) -> list[SetKey]:
-        """Return the writes that make the files say what is wanted, one for each file. Raises UnsureError."""
+        """Return the writes that make the files say what is wanted, one for each place. Raises UnsureError."""
         changes = []
         for number, place in enumerate(self.places):
             own = {
@@ -145,6 +146,8 @@ class Site:
         """Say why these cannot be written here, '' where they can."""
         if not self.flavour.is_ours:
             return f"this is {self.flavour.name}: {self.flavour.remedy}"
+        if self.broken:
+            return self.broken
         told = [self.obstacles[name] for name in wanted if name in self.obstacles]
         lost = [name for name in wanted if name not in self.obstacles and name not in self.homes]
         if told or lost:
