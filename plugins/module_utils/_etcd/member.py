@@ -105,8 +105,7 @@ class Member:
         entries = dict(journal.decode(self.host.read_text(journal.PATH)).entries)
         changes = []
         for place in self.seen.site.places:
-            target = f"{place.format} {place.path}#{place.key}"
-            entry = entries.get(target)
+            entry = entries.get(place.target)
             if entry is None or entry.trap != TRAP:
                 continue
             back = SetKey(

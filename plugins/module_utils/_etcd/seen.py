@@ -68,6 +68,7 @@ class Seen:
             "flavour": self.site.flavour.name,
             "obstacle": self.site.obstacle(wanted),
             "upgrade": self.site.flavour.upgrade,
+            "places": [place.target for place in self.site.places],
             "unit": self.site.unit,
             "manifest": self.site.manifest,
             "values": dict(self.effective.values),

@@ -60,6 +60,7 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
         "flavour": "kubeadm",
         "obstacle": "",
         "upgrade": member["upgrade"],
+        "places": [f"pod-flags {MANIFEST_PATH}#{','.join(member['values'])}"],
         "unit": "",
         "manifest": MANIFEST_PATH,
         "values": {
@@ -79,7 +80,7 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
     # nothing secret leaves the node, and all of it can travel
     assert "PEM" not in json.dumps(shown)
     [decision] = decide([Member.read("node1", member)], {"node1": Policy()})
-    assert decision.missing == tuple(sorted(TEXT_IDS[1:]))
+    assert decision.missing == sorted(TEXT_IDS[1:])
 
 
 def test_it_is_asked_with_its_own_certificates_and_nothing_that_costs_a_write():

@@ -62,6 +62,11 @@ class Place:
         """Every key, always all of them: journals name the place by it."""
         return ",".join(self.keys[name] for name in NAMES)
 
+    @property
+    def target(self) -> str:
+        """The place as changes and journals name it."""
+        return f"{self.format} {self.path}#{self.key}"
+
     def present(self) -> dict[str, str]:
         """Return the settings that stand there, as they are written. Raises UnsureError."""
         found = parted(FORMATS[self.format].get(self.text, self.key))
