@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from . import lock, member, quorum, seen, version
+from . import health, lock, quorum, seen, version
 from .lock import Lock
 from .member import OUTAGE, RESTART, Member, Wanted
 from .quorum import Cluster
@@ -170,7 +170,7 @@ def _defragment(target: Member, size: int) -> dict[str, Any]:
 
 
 def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
-    deadline = target.host.clock() + member.PATIENCE
+    deadline = target.host.clock() + health.PATIENCE
     while True:
         kept.keep()
         found = quorum.obstacles(target.look())
@@ -183,4 +183,4 @@ def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
                 where=f"etcd member {target.seen.name}",
                 remedy="See its log",
             )
-        target.host.sleep(member.INTERVAL)
+        target.host.sleep(health.INTERVAL)

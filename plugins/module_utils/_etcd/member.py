@@ -12,30 +12,24 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey
-from . import access, apiserver, decision, lock, members, quorum, seen, snapshot, timing
+from . import access, decision, lock, members, quorum, snapshot, timing
 from .api import Etcd
-from .lock import Lock, LockLostError
+from .health import Health
+from .lock import Lock
 from .quorum import Cluster
 from .restart import Configuration, told
 from .seen import Seen
-from .settings import ELECTION, HEARTBEAT, NAMES, Values
+from .settings import ELECTION, HEARTBEAT, Values
 
 TRAP = "etcd_timing"
 RESTART, OUTAGE = "etcd_restart", "etcd_outage"
 BACK = "back to what it was before the first run"
 WHY = "heartbeats that come too late make elections, and each stalls the cluster (incident A1)"
-
-# Seconds until a restarted member has to be well; a database of 8 GiB takes one to two minutes to open.
-PATIENCE = 240.0
-INTERVAL = 0.5
-# How long the cluster has to be steady before the next member, in election timeouts.
-SETTLED = 2
 
 
 @dataclass(frozen=True)
@@ -127,11 +121,15 @@ class Member:
 
     # --- doing ----------------------------------------------------------------------------------------
 
-    def change(self, changes: list[SetKey]) -> dict[str, Any]:
-        """Do it, all or nothing. Raises NodewardError with everything put back, or with what could not be."""
+    def check(self, changes: list[SetKey]) -> tuple[Configuration, Cluster]:
+        """Raise NodewardError for all that can be known to fail by looking alone: check mode ends here."""
         configuration = Configuration(self.host, self.seen, changes, forget=self.wanted.restore)
         configuration.check()
-        before = self.require_well(self.look())
+        return configuration, self.require_well(self.look())
+
+    def change(self, changes: list[SetKey]) -> dict[str, Any]:
+        """Do it, all or nothing. Raises NodewardError with everything put back, or with what could not be."""
+        configuration, before = self.check(changes)
         name = (self.host.read_text("/proc/sys/kernel/hostname") or "").strip()
         with lock.held(self.host, self.others(before), lock.holder(name, f"restart of etcd {self.seen.name}")) as kept:
             cluster = self.require_well(self.look())  # what held the lock before may have changed it
@@ -142,7 +140,7 @@ class Member:
             cluster = self.require_well(self.look()) if saved else cluster
             moved = self.hand_over(cluster)
             began = self.host.clock()
-            self._act(configuration, kept, cluster)
+            self._act(configuration, Health(self.host, self.seen, self.etcd), kept, cluster)
             if kept.is_lost:
                 raise NodewardError(
                     what="has its new configuration and is well, but the lock was lost meanwhile, so another run may "
@@ -196,24 +194,24 @@ class Member:
             self.host.sleep(0.1)
         return cluster.name(to)
 
-    def _act(self, configuration: Configuration, kept: Lock, cluster: Cluster) -> None:
+    def _act(self, configuration: Configuration, health: Health, kept: Lock, cluster: Cluster) -> None:
         try:
             configuration.write()
             with kept.alive():
                 configuration.start()
-            self._settle(kept, cluster, self._wanted_values())
+            health.settle(kept, cluster, self._wanted_values(health))
         except (NodewardError, OSError) as error:
             failed = told(error)
             try:
                 configuration.put_back()
                 with kept.alive():
                     configuration.start()
-                self._settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
+                health.settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
             except (NodewardError, OSError) as second:
                 raise NodewardError(
                     what=f"{failed}; and going back failed as well: {told(second)}",
                     where=f"etcd member {self.seen.name}",
-                    remedy=f"Start it by hand; its configuration is that of before ({self._place()})",
+                    remedy=self._by_hand(configuration),
                 ) from error
             raise NodewardError(
                 what=f"{failed}; its configuration was put back and it is well again",
@@ -221,72 +219,24 @@ class Member:
                 remedy="Mend the cause, then run again",
             ) from error
         except BaseException:  # interrupted, or a fault of ours
-            configuration.put_back()
-            with contextlib.suppress(NodewardError):
+            with contextlib.suppress(NodewardError, OSError):
+                configuration.put_back()
                 configuration.start()
             raise
 
-    def _wanted_values(self) -> Values:
+    def _by_hand(self, configuration: Configuration) -> str:
+        """Say what is left to do, by what the files hold now."""
+        left = configuration.not_back()
+        if left:
+            return f"Its configuration is NOT that of before: bring back {', '.join(left)} by hand, then start it"
+        return f"Start it by hand; its configuration is that of before ({self._place()})"
+
+    def _wanted_values(self, health: Health) -> Values:
         """Return what it is to run with; on the way back what its files say now."""
         if not self.wanted.restore:
             return self.wanted.values
-        now = self._own()
+        now = health.own()
         return (now.configured() if now else None) or {}
 
     def _place(self) -> str:
         return self.seen.site.unit or self.seen.site.manifest
-
-    def _own(self) -> Seen | None:
-        alike = (self.seen.name, self.seen.data_dir)
-        return next((each for each in seen.look(self.host) if (each.name, each.data_dir) == alike), None)
-
-    def _settle(self, kept: Lock, cluster: Cluster, values: Values) -> None:
-        """Wait until it runs with these values, has caught up with what was written before, and stays well."""
-        deadline = self.host.clock() + PATIENCE
-        steady_since: float | None = None
-        leader, need = "", SETTLED * int(values.get(ELECTION) or self.seen.effective.values[ELECTION]) / 1000
-        while True:
-            # a lost lock is no reason to restart a member once more: change() tells of it in the end
-            with contextlib.suppress(LockLostError):
-                kept.keep()
-            trouble, now_leader = self._trouble(cluster, values)
-            if trouble or now_leader != leader:
-                leader, steady_since = now_leader, None
-            if not trouble:
-                steady_since = self.host.clock() if steady_since is None else steady_since
-                if self.host.clock() - steady_since >= need:
-                    return
-            if self.host.clock() >= deadline:
-                why = trouble or "the leader changes again and again"
-                raise NodewardError(
-                    what=f"is not well {PATIENCE:.0f} s after its restart: {why}",
-                    where=f"etcd member {self.seen.name}",
-                    remedy="See its log",
-                )
-            self._stop_waiting(trouble)
-            self.host.sleep(INTERVAL)
-
-    def _stop_waiting(self, trouble: str) -> None:
-        """Raise at once where systemd says that it will not start: a value that etcd does not take ends it."""
-        unit = self.seen.site.unit
-        if trouble and unit:
-            state = self.host.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
-            if state == "failed":
-                raise NodewardError(what="does not start", where=unit, remedy=f"See journalctl -u {unit}")
-
-    def _trouble(self, cluster: Cluster, values: Values) -> tuple[str, str]:
-        """Say what is not as it should be yet, '' where all is, and who leads."""
-        own = self._own()
-        if own is None:
-            return "it does not run", ""
-        different = own.effective.differs({name: values[name] for name in NAMES if name in values})
-        if different:
-            return f"it runs with other values of {', '.join(different)}", ""
-        look = members.asked(self.etcd, cluster.own)
-        if look.status is None or look.trouble:
-            return look.trouble or "it told no status", ""
-        if not look.status.leader:
-            return "it knows no leader", ""
-        if look.status.applied < cluster.index:
-            return f"it is {cluster.index - look.status.applied} entries behind", look.status.leader
-        return apiserver.trouble(self.host, urlsplit(self.etcd.url).port), look.status.leader

@@ -41,8 +41,9 @@ class Configuration:
         recorded = self._recorded()
         if recorded is not None and not self._forget:
             recorded.act(self._host)
+        for path, text in self._rewritten().items():
+            self._host.write_file(path, text, 0o600)  # the mode is that of the file which is there
         for change in self._changes:
-            change.act(self._host)
             change.verify(self._host)
         if recorded is not None and self._forget:
             recorded.act(self._host)
@@ -56,11 +57,25 @@ class Configuration:
             self._host.run(["systemctl", "reset-failed", unit])
             self._host.run(["systemctl", "restart", unit])
 
+    def _rewritten(self) -> dict[str, str]:
+        """Return the new text of each file: one write, or who is killed between two leaves half of them.
+
+        Raises NodewardError.
+        """
+        texts: dict[str, str] = {}
+        for change in self._changes:
+            text = texts.get(change.path, self._host.read_text(change.path))
+            texts[change.path] = change.applied(text)
+        return {path: text for path, text in texts.items() if text != self._host.read_text(path)}
+
+    def not_back(self) -> list[str]:
+        """Return the files that are not as they were."""
+        return [path for path, text in self._texts.items() if self._host.read_text(path) != text]
+
     def put_back(self) -> None:
         """Bring files and journal back to what they were. Raises OSError."""
-        for path, text in self._texts.items():
-            if text is not None and self._host.read_text(path) != text:
-                self._host.write_file(path, text, 0o600)
+        for path in self.not_back():
+            self._host.write_file(path, self._texts[path] or "", 0o600)
         if self._host.read_text(journal.PATH) != self._journal:
             if self._journal is None:
                 self._host.remove_file(journal.PATH)

@@ -78,7 +78,9 @@ def _one(member: Member, result: dict[str, Any], check_mode: bool) -> None:
     if word not in member.wanted.allow:
         result["pending"] += shown
         return
-    if not check_mode:
+    if check_mode:
+        member.check(changes)
+    else:
         done = member.change(changes)
         result["members"].append({"name": member.seen.name, **done})
     result["changed"] = True

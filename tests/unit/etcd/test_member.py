@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,9 @@ VALUES = {"heartbeat-interval": 250, "election-timeout": 5000}
 AFTER = TEXT.replace("INTERVAL=100", "INTERVAL=250").replace("TIMEOUT=1000", "TIMEOUT=5000")
 
 
+API_SERVER = "kube-apiserver\0--etcd-servers=https://127.0.0.1:2379\0"
+
+
 class Locked(FakeCluster):
     """A cluster whose node can be locked."""
 
@@ -40,6 +44,42 @@ def params(**more: Any) -> dict[str, Any]:
 
 def do(cluster: Locked, check_mode: bool = False, **more: Any) -> dict[str, Any]:
     return run.run(cluster, run.wanted(params(**more)), check_mode)  # type: ignore[arg-type]
+
+
+def set_away(cluster: Locked) -> None:
+    cluster.away = {"node3"}
+
+
+def set_learner(cluster: Locked) -> None:
+    cluster.learner = "node3"
+
+
+def set_alarm(cluster: Locked) -> None:
+    cluster.errors = ["NOSPACE"]
+
+
+def set_terms(cluster: Locked) -> None:
+    cluster.terms = {"node3": 8}
+
+
+def set_leaderless(cluster: Locked) -> None:
+    cluster.leader = ""
+
+
+def set_behind(cluster: Locked) -> None:
+    cluster.behind = 3000
+
+
+def set_locked(cluster: Locked) -> None:
+    cluster.locked_by = '{"host": "node3", "for": "restart of etcd node3"}'
+
+
+def set_full(cluster: Locked) -> None:
+    cluster.space = {"/": len(DATABASE)}
+
+
+def set_torn(cluster: Locked) -> None:
+    cluster.snapshot = cluster.snapshot[:-1] + b"?"
 
 
 def test_a_follower_is_changed():
@@ -101,8 +141,56 @@ def test_check_mode_changes_nothing_and_foretells():
     foretold = do(cluster, check_mode=True)
     assert cluster.files == before
     assert cluster.restarts == 0
-    assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list"}
+    assert {call.partition(" ")[2] for call in cluster.calls_of_api} == {
+        "v3/cluster/member/list",
+        "v3/maintenance/status",
+    }
     assert foretold["changes"] == do(cluster)["changes"]
+
+
+@pytest.mark.parametrize("spoil", [set_away, set_alarm, set_leaderless])
+def test_check_mode_refuses_where_the_run_would(spoil):
+    cluster = Locked()
+    spoil(cluster)
+    with pytest.raises(NodewardError, match="the cluster is not well"):
+        do(cluster, check_mode=True)
+
+
+def test_a_file_that_holds_both_kinds_of_places_is_written_once():
+    cluster = Locked()
+    cluster.files[ENV] = TEXT.replace("ETCD_HEARTBEAT_INTERVAL=100", 'DAEMON_ARGS="--heartbeat-interval=100"')
+    cluster.files[f"/proc/{PID}/cmdline"] = "/usr/local/bin/etcd\0--heartbeat-interval=100\0"
+    cluster.bad = "interval=250"
+    with pytest.raises(NodewardError, match="was put back"):
+        do(cluster)
+    writes = [path for verb, path in cluster.calls if (verb, path) == ("write", ENV)]
+    assert len(writes) == 2, "there and back"
+
+
+def test_the_error_tells_what_the_files_hold_where_they_cannot_be_put_back():
+    class Full(Locked):
+        def write_file(self, path: str, text: str, mode: int) -> None:
+            if path == ENV and text == TEXT:
+                raise OSError(errno.ENOSPC, "No space left on device", path)
+            super().write_file(path, text, mode)
+
+    cluster = Full()
+    cluster.bad = "TIMEOUT=5000"
+    with pytest.raises(NodewardError, match=r"No space left.*is NOT that of before: bring back /etc/etcd\.env"):
+        do(cluster)
+    assert journal.PATH in cluster.files, "restore still knows the way"
+
+
+def test_an_api_server_that_was_not_ready_before_takes_no_restart_back():
+    class Unready(Locked):
+        def send_http(self, request: Request) -> Answer:
+            return Answer(500, "") if ":6443" in request.url else super().send_http(request)
+
+    cluster = Unready()
+    cluster.files |= {"/proc/9/comm": "kube-apiserver\n", "/proc/9/cmdline": API_SERVER}
+    cluster.links["/proc/9/ns/net"] = OWN_NET
+    assert do(cluster)["changed"] is True
+    assert cluster.restarts == 1
 
 
 def test_without_consent_nothing_is_written_and_it_waits():
@@ -118,42 +206,6 @@ def test_one_that_cannot_be_missed_needs_another_consent(voters):
     cluster.leader = "node1"
     assert [change["disrupts"] for change in do(cluster)["pending"]] == ["etcd_outage"]
     assert do(cluster, allow=["etcd_outage"])["changed"] is True
-
-
-def set_away(cluster: Locked) -> None:
-    cluster.away = {"node3"}
-
-
-def set_learner(cluster: Locked) -> None:
-    cluster.learner = "node3"
-
-
-def set_alarm(cluster: Locked) -> None:
-    cluster.errors = ["NOSPACE"]
-
-
-def set_terms(cluster: Locked) -> None:
-    cluster.terms = {"node3": 8}
-
-
-def set_leaderless(cluster: Locked) -> None:
-    cluster.leader = ""
-
-
-def set_behind(cluster: Locked) -> None:
-    cluster.behind = 3000
-
-
-def set_locked(cluster: Locked) -> None:
-    cluster.locked_by = '{"host": "node3", "for": "restart of etcd node3"}'
-
-
-def set_full(cluster: Locked) -> None:
-    cluster.space = {"/": len(DATABASE)}
-
-
-def set_torn(cluster: Locked) -> None:
-    cluster.snapshot = cluster.snapshot[:-1] + b"?"
 
 
 GATES = [
