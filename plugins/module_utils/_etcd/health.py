@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import contextlib
-from urllib.parse import urlsplit
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from . import apiserver, members, seen
+from . import access, apiserver, members, seen
 from .api import Etcd
 from .lock import Lock, LockLostError
 from .quorum import Cluster
@@ -82,7 +81,7 @@ class Health:
         return self._api_server() if self._has_api_server else "", look.status.leader
 
     def _api_server(self) -> str:
-        return apiserver.trouble(self._host, urlsplit(self._etcd.url).port)
+        return apiserver.trouble(self._host, access.parts(self._etcd.url)[1])
 
 
 def require_no_failure(host: Host, unit: str) -> None:

@@ -93,7 +93,9 @@ def held(host: Host, members: Sequence[Etcd], holder: str, patience: float = PAT
 
     Waits ``patience`` seconds, long enough for one that a killed run has left. Raises NodewardError.
     """
-    lease = str(members[0].call("/v3/lease/grant", {"TTL": str(LEASE)})["ID"])
+    lease = str(members[0].call("/v3/lease/grant", {"TTL": str(LEASE)}).get("ID") or "")
+    if not lease:
+        raise NodewardError("gave no lease for the lock", members[0].url, "See the log of etcd")
     lock = Lock(host, members, lease)
     try:
         _take(host, members[0], lease, holder, patience, lock)

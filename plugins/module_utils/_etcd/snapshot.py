@@ -61,9 +61,12 @@ def chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         if line.strip():
             told = json.loads(line)
+            if not isinstance(told, dict):
+                raise ValueError("it is no answer of etcd's")
             if "error" in told:
                 raise ValueError(str(told["error"])[:200])
-            yield base64.b64decode((told.get("result") or {}).get("blob") or "")
+            result = told.get("result")
+            yield base64.b64decode(str(result.get("blob") or "") if isinstance(result, dict) else "")
 
 
 def _checked(data: Iterable[bytes], url: str) -> Iterator[bytes]:

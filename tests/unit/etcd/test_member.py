@@ -14,7 +14,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core import journ
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import apiserver, lock, quorum, run, snapshot
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access, parts
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.api import Etcd
 
 from tests.unit.etcd.a_node import OWN_NET, PID
@@ -511,6 +511,56 @@ def test_a_killed_run_s_lock_is_waited_for():
     cluster.locked_by = "a killed one"
     with lock.held(cluster, members(cluster), lock.holder("node1", "x")):
         assert lock.LEASE < cluster.now < lock.PATIENCE
+
+
+GARBAGE = [
+    '{"header": {}, "members": "x"}',
+    '{"header": [1], "members": []}',
+    '{"header": {}, "members": [{"ID": "1", "clientURLs": "http://x"}]}',
+    '{"header": {"member_id": "1"}, "raftTerm": "many"}',
+    '{"errors": {"a": 1}, "members": 1}',
+    '{"dbSize": {}, "members": {"a": 1}, "raftTerm": [1]}',
+    "[]",
+    "null",
+]
+
+
+@pytest.mark.parametrize("body", GARBAGE)
+def test_what_etcd_does_not_say_is_an_error_of_ours(body):
+    host = FakeHost()
+    host.answers = {
+        f"POST {OWN}/v3/{path}": Answer(200, body) for path in ("cluster/member/list", "maintenance/status")
+    }
+    etcd = Etcd(host, Access(OWN))
+    told = 0
+    for ask in (etcd.members, etcd.status):
+        try:
+            ask()
+        except NodewardError:
+            told += 1
+    assert told
+
+
+def test_ids_and_addresses_that_are_none():
+    host = FakeHost()
+    body = {
+        "header": {"member_id": "²", "cluster_id": "9" * 5000},
+        "members": [{"ID": None, "clientURLs": [None, "x"]}],
+    }
+    host.answers = {f"POST {OWN}/v3/cluster/member/list": Answer(200, json.dumps(body))}
+    listing = Etcd(host, Access(OWN)).members()
+    assert (listing.cluster_id, listing.asked, listing.members[0].client_urls) == ("", "", ("x",))
+    assert parts("https://[::1") == parts("http://a:99999999") == ("", None)
+
+
+@pytest.mark.parametrize("body", ["[1]", '{"result": 7}', '{"result": {"blob": "?"}}', "x"])
+def test_a_snapshot_of_garbage_is_an_error(body):
+    class Garbles(FakeCluster):
+        def send_http(self, _request: Request) -> Answer:
+            return Answer(200, body + "\n")
+
+    with pytest.raises(NodewardError, match=r"broke off|not whole"):
+        take(Garbles())
 
 
 # --- snapshots --------------------------------------------------------------------------------------
