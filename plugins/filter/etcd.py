@@ -31,6 +31,10 @@ def etcd_decision(hosts: Iterable[str], variables: Variables, restore: bool = Fa
     """
     due: dict[str, dict[str, Any]] = {}
     findings: list[dict[str, Any]] = []
+    hosts = list(hosts)
+    for host in hosts:
+        if _facts(host, variables).get("stranded"):
+            due[host] = {}  # it has to be brought up before anything can be decided for its cluster
     for decision in _going_back(hosts, variables) if restore else _decided(hosts, variables):
         found = [*_problems(decision)] if restore else [*_findings(decision, _policy(decision, variables))]
         findings += [finding.describe() for finding in found]

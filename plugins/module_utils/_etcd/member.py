@@ -17,7 +17,7 @@ from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey
-from . import access, decision, lock, members, quorum, snapshot, timing
+from . import access, decision, lock, members, quorum, snapshot, timing, unfinished
 from .api import Etcd
 from .health import Health
 from .lock import Lock
@@ -200,6 +200,7 @@ class Member:
             with kept.alive():
                 configuration.start()
             health.settle(kept, cluster, self._wanted_values(health))
+            unfinished.done(self.host)
         except (NodewardError, OSError) as error:
             failed = told(error)
             try:
@@ -207,6 +208,7 @@ class Member:
                 with kept.alive():
                     configuration.start()
                 health.settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
+                unfinished.done(self.host)
             except (NodewardError, OSError) as second:
                 raise NodewardError(
                     what=f"{failed}; and going back failed as well: {told(second)}",

@@ -9,6 +9,7 @@ from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey, WriteFile
+from . import unfinished
 from .flavours import KUBELET
 from .seen import Seen
 
@@ -37,7 +38,9 @@ class Configuration:
             recorded.check(self._host)
 
     def write(self) -> None:
-        """Write the journal, then the files. For a static pod this is the restart. Raises NodewardError, OSError."""
+        """Write what is being done, the journal, then the files: of a static pod a restart. Raises NodewardError, OSError."""
+        if self._changes:
+            unfinished.note(self._host, self._seen, self._changes)
         recorded = self._recorded()
         if recorded is not None and not self._forget:
             recorded.act(self._host)

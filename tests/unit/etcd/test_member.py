@@ -10,12 +10,22 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
+from ansible_collections.nodeward.calico.plugins.filter.etcd import etcd_due
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd import apiserver, lock, quorum, run, snapshot
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
+    apiserver,
+    lock,
+    quorum,
+    run,
+    seen,
+    snapshot,
+    unfinished,
+)
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access, parts
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.api import Etcd
+from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_timing
 
 from tests.unit.etcd.a_node import OWN_NET, PID
 from tests.unit.etcd.fake_cluster import DATABASE, ENV, OWN, TEXT, FakeCluster
@@ -43,7 +53,8 @@ def params(**more: Any) -> dict[str, Any]:
 
 
 def do(cluster: Locked, check_mode: bool = False, **more: Any) -> dict[str, Any]:
-    return run.run(cluster, run.wanted(params(**more)), check_mode)  # type: ignore[arg-type]
+    given = params(**more)
+    return run.run(cluster, run.wanted(given), check_mode, given["allow"])  # type: ignore[arg-type]
 
 
 def set_away(cluster: Locked) -> None:
@@ -126,6 +137,85 @@ def test_a_run_that_was_killed_between_writing_and_restarting_is_finished():
     assert (cluster.restarts, result["changed"]) == (1, True)
     assert [change["target"] for change in result["changes"]] == ["restart etcd.service"]
     assert journal.PATH not in cluster.files
+
+
+class KilledError(BaseException):
+    """What SIGKILL leaves nothing to do after."""
+
+
+class Killed(Locked):
+    """A cluster whose first run is killed when the unit does not start, and nothing of it is cleaned up."""
+
+    def run(self, command: Sequence[str]) -> str:
+        try:
+            return super().run(command)
+        except NodewardError:
+            if self.restarts == 1:
+                self.frozen = True
+                raise KilledError from None
+            raise
+
+    frozen = False
+
+    def write_file(self, path: str, text: str, mode: int) -> None:
+        if not self.frozen:
+            super().write_file(path, text, mode)
+
+    def remove_file(self, path: str) -> None:
+        if not self.frozen:
+            super().remove_file(path)
+
+
+def killed() -> Killed:
+    cluster = Killed()
+    cluster.bad = "TIMEOUT=5000"
+    with pytest.raises(KilledError):
+        do(cluster)
+    cluster.frozen = False
+    assert "TIMEOUT=5000" in cluster.files[ENV]
+    assert seen.look(cluster) == []
+    return cluster
+
+
+@pytest.mark.parametrize("state", ["hardened", "restored"])
+def test_a_member_that_a_killed_run_has_left_down_is_brought_up_again(state):
+    cluster = killed()
+    assert do(cluster, state=state, clusters={}, allow=[])["pending"]
+    assert do(cluster, True, state=state, clusters={})["changed"] is True
+    assert "TIMEOUT=5000" in cluster.files[ENV], "check mode"
+    result = do(cluster, state=state, clusters={})
+    assert (result["changed"], cluster.files[ENV]) == (True, TEXT)
+    assert seen.look(cluster)[0].name == "node1"
+    assert unfinished.PATH not in cluster.files
+    assert journal.decode(cluster.files[journal.PATH]).entries == ()
+    assert do(cluster, state=state, clusters={})["changed"] is False
+
+
+def test_one_that_still_does_not_start_is_an_error_and_told_of_again():
+    cluster = killed()
+    cluster.bad = "ETCD_NAME"
+    for _again in range(2):
+        with pytest.raises(NodewardError, match="failed"):
+            do(cluster, clusters={})
+    assert cluster.files[ENV] == TEXT
+
+
+def test_the_node_tells_of_one_that_a_killed_run_has_left_down():
+    facts = etcd_timing.observe(killed())
+    assert etcd_timing.shown(facts) == {"members": [], "stranded": "node1"}
+    [finding] = etcd_timing.plan(facts, etcd_timing.Policy()).findings
+    assert (finding.id, finding.severity) == ("etcd_timing.stranded", "high")
+    variables = {"node1": {"node_result": {"facts": {"etcd_timing": etcd_timing.shown(facts)}}}}
+    assert etcd_due(["node1"], variables) == etcd_due(["node1"], variables, restore=True) == ["node1"]
+
+
+def test_what_is_noted_of_a_run_is_gone_after_it_and_garbage_in_it_is_an_error():
+    cluster = Locked()
+    do(cluster)
+    assert unfinished.PATH not in cluster.files
+    cluster.files[unfinished.PATH] = '{"name": 1}'
+    with pytest.raises(NodewardError, match="cannot be read"):
+        do(cluster)
 
 
 def test_the_leader_hands_over_first():
