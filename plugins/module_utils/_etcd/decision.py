@@ -63,6 +63,7 @@ class Member:
 
     ``configured`` is what its next start would give it, None where that is not known. ``obstacle`` says why its
     configuration cannot be written, '' where it can. ``places`` are where its settings stand, as journals name them.
+    ``stale``: its file has changed since it started.
     """
 
     host: str
@@ -78,11 +79,12 @@ class Member:
     obstacle: str = ""
     unseen: str = ""
     places: tuple[str, ...] = ()
+    stale: bool = False
 
     def differs(self, wanted: Values) -> bool:
         """Tell whether it runs with other values, or would after its next start."""
         then = self.effective if self.configured is None else Effective(self.configured)
-        return bool(self.effective.differs(wanted) or then.differs(wanted))
+        return bool(self.stale or self.effective.differs(wanted) or then.differs(wanted))
 
     @classmethod
     def read(cls, host: str, told: Mapping[str, Any]) -> Member:
@@ -101,6 +103,7 @@ class Member:
             obstacle=str(told.get("obstacle") or ""),
             unseen=str(told.get("unseen") or ""),
             places=tuple(told.get("places") or ()),
+            stale=bool(told.get("stale")),
         )
 
 

@@ -68,7 +68,8 @@ class Health:
         own = self.own()
         if own is None:
             return "it does not run", ""
-        different = own.effective.differs({name: values[name] for name in NAMES if name in values})
+        different = list(own.effective.differs({name: values[name] for name in NAMES if name in values}))
+        different += [f"{own.running.config_file}, which was written since it started"] * own.is_stale
         if different:
             return f"it runs with other values of {', '.join(different)}", ""
         look = members.asked(self._etcd, cluster.own)

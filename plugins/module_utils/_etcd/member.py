@@ -68,7 +68,7 @@ class Member:
         changes = self.seen.site.changes(self.wanted.values, reason)
         if changes:
             self._require_way_back()
-        return changes, bool(changes or self.seen.effective.differs(self.wanted.values))
+        return changes, bool(changes or self.seen.is_stale or self.seen.effective.differs(self.wanted.values))
 
     def word(self) -> str:
         """Return the consent that this needs: the others have to be a quorum without it."""

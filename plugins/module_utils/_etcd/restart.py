@@ -38,7 +38,7 @@ class Configuration:
             recorded.check(self._host)
 
     def write(self) -> None:
-        """Write what is being done, the journal, then the files: of a static pod a restart. Raises NodewardError, OSError."""
+        """Write a note, the journal, then the files: for a static pod a restart. Raises NodewardError, OSError."""
         if self._changes:
             unfinished.note(self._host, self._seen, self._changes)
         recorded = self._recorded()

@@ -25,6 +25,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access, parts
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.api import Etcd
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.decision import Member
 from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_timing
 
 from tests.unit.etcd.a_node import OWN_NET, PID
@@ -216,6 +217,46 @@ def test_what_is_noted_of_a_run_is_gone_after_it_and_garbage_in_it_is_an_error()
     cluster.files[unfinished.PATH] = '{"name": 1}'
     with pytest.raises(NodewardError, match="cannot be read"):
         do(cluster)
+
+
+class FromFile(Locked):
+    """A member with --config-file, which it reads when it starts, at ``started``; the file is from ``written``."""
+
+    PATH = "/etc/etcd/etcd.yml"
+    started, written = 0.0, -100.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files[f"/proc/{PID}/cmdline"] = f"/usr/local/bin/etcd\0--config-file={self.PATH}\0"
+        self.files[self.PATH] = (
+            "name: node1\nheartbeat-interval: 250\nelection-timeout: 5000\n"
+            "listen-client-urls: https://127.0.0.1:2379\nlisten-metrics-urls: http://127.0.0.1:2381\n"
+        )
+
+    def modified(self, path: str) -> float | None:
+        return 1.7e9 + self.written if path == self.PATH else super().modified(path)
+
+    def run(self, command: Sequence[str]) -> str:
+        told = super().run(command)
+        self.started = self.now if command[1] == "restart" else self.started
+        return told
+
+    def send_http(self, request: Request) -> Answer:
+        told = super().send_http(request)
+        start = f"process_start_time_seconds {1.7e9 + self.started}\n" if request.url.endswith("metrics") else ""
+        return Answer(told.status, told.body + start)
+
+
+def test_a_file_that_was_written_after_the_start_needs_a_restart():
+    cluster = FromFile()
+    assert do(cluster)["changed"] is False
+    cluster.now, cluster.written = 200.0, 100.0
+    result = do(cluster)
+    assert [change["target"] for change in result["changes"]] == ["restart etcd.service"]
+    assert do(cluster)["changed"] is False
+    [told] = [each.shown(VALUES) for each in seen.look(cluster)]
+    assert told["stale"] is False
+    assert Member.read("node1", {**told, "stale": True}).differs(VALUES)
 
 
 def test_the_leader_hands_over_first():

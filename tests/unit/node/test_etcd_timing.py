@@ -69,6 +69,7 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
         },
         "given": ["heartbeat-interval"],
         "configured": member["values"] | {"snapshot-count": 10000},
+        "stale": False,
         "evidence": {},
         "unseen": "",
     }  # fmt: skip

@@ -90,6 +90,7 @@ class Flavour:
     ``restarts`` is what starts it again: the KUBELET when its file changes, or its UNIT, or '' (nothing of ours).
     ``priority_by_unit`` tells whether systemd can give it its I/O priority. ``upgrade`` says what writes the
     configuration anew and has to be told too; ``remedy`` where a person sets it, for one that we do not touch.
+    ``reads_file``: what it runs with is only told by a file that may have changed since.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Flavour:
     upgrade: str = ""
     remedy: str = ""
     quotes_words: bool = False
+    reads_file: bool = False
 
     @property
     def is_ours(self) -> bool:
