@@ -10,7 +10,7 @@ from typing import Any
 from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from .._core.verbs import describe, diff
-from . import seen, unfinished
+from . import seen, snapshot, unfinished
 from .member import OUTAGE, RESTART, TRAP, Member, Wanted
 from .settings import NAMES, Value, read
 from .unfinished import Unfinished
@@ -62,6 +62,9 @@ def run(host: LocalHost, wanted: list[Wanted], check_mode: bool, allow: Collecti
 def _run(host: Host, wanted: list[Wanted], check_mode: bool, allow: Collection[str]) -> dict[str, Any]:
     """Bring the members of this node to what is wanted, one after the other; return the module's result."""
     result: dict[str, Any] = {"changed": False, "changes": [], "pending": [], "findings": [], "diff": [], "members": []}
+    if not check_mode:
+        for folder in {each.snapshot_folder for each in wanted} or {""}:
+            snapshot.age(host, folder)
     found_now = seen.look(host)
     left = unfinished.find(host, [each.name for each in found_now])
     if left is not None:

@@ -719,6 +719,20 @@ def test_old_snapshots_go():
     assert sorted(left) == sorted([f"{snapshot.FOLDER}/{name}" for name in (names[1], "mine.db")] + [newest])
 
 
+def test_what_a_killed_run_has_left_of_a_snapshot_goes_with_every_run_and_so_do_old_ones():
+    cluster = Locked()
+    do(cluster)
+    [whole] = [path for path in cluster.files if path.endswith(".db")]
+    for folder in snapshot.ELSEWHERE:
+        for name in (".etcd-node1-20231114T000000Z.db.nodeward", "etcd-node1-20200101T000000Z.db"):
+            cluster.files[f"{folder}/{name}"] = "Secrets"
+    do(cluster, check_mode=True)
+    assert "Secrets" in cluster.files.values()
+    assert do(cluster)["changed"] is False
+    assert "Secrets" not in cluster.files.values()
+    assert whole in cluster.files
+
+
 def test_a_snapshot_that_breaks_off_is_an_error():
     class Breaks(FakeCluster):
         def send_http(self, _request: Request) -> Answer:
