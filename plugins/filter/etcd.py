@@ -159,7 +159,11 @@ def _findings(decision: Decision, policy: Policy) -> Iterator[Finding]:
     )
 
 
-_WANTED = {"renew_deadline": "an election timeout below half of the renew deadline", "partial": "all members seen"}
+_WANTED = {
+    "thin": "enough measurements",
+    "renew_deadline": "an election timeout below half of the renew deadline",
+    "partial": "all members seen",
+}
 
 
 def _pair(values: Values) -> str:

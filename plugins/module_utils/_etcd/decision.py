@@ -28,6 +28,9 @@ FIXED, MEASURED = MODES = ("fixed", "measured")
 # Defaults of the policy, in milliseconds.
 DEFAULT_HEARTBEAT, DEFAULT_ELECTION = 250, 5000
 
+# So many entries of the log a member keeps in its memory; nobody has a use for more.
+LARGEST_COUNT = 10**9
+
 # etcd warns above (server/storage/quota.go MaxQuotaBytes); the largest that is asked for here, in bytes.
 LARGEST_QUOTA = 8 * 1024**3
 
@@ -44,6 +47,7 @@ class Policy:
     auto_compaction_retention: str | None = None
     quota_backend_bytes: int | None = None
     io_priority: bool = True
+    measured_after: int = timing.LEAST_RUNNING
 
     @property
     def others(self) -> dict[str, Value]:
@@ -158,18 +162,17 @@ def in_order(members: Sequence[Member]) -> tuple[Member, ...]:
 def _decide(name: str, members: Sequence[Member], policies: Mapping[str, Policy]) -> Decision:
     evidence = [member.evidence for member in members]
     decision = Decision(name, tuple(members))
-    decision = replace(decision, choice=timing.measured(evidence, alone=len(decision.listed) == 1))
+    policy = policies[members[0].host]
+    choice = timing.measured(evidence, len(decision.listed) == 1, policy.measured_after)
+    decision = replace(decision, choice=choice)
     problems = [*partial(decision), *_disagreeing(members, policies)]
     if problems:
         return replace(decision, problems=tuple(problems))
-    policy, choice = policies[members[0].host], decision.choice
-    if policy.mode == MEASURED and choice.values is None:
-        problem = Problem(f"etcd_timing_mode is measured, and {choice.why}", refused=True)
-        return replace(decision, problems=(problem,))
-    pair = timing.pair(policy.heartbeat_interval, policy.election_timeout)
-    wanted: dict[str, Value] = {**(choice.values if policy.mode == MEASURED and choice.values else pair)}
-    wanted.update(policy.others)
-    problems = [*value_problems(wanted, timing.largest_round_trip(evidence)), *_too_small(wanted, evidence)]
+    pair, doubt = _pair(members, policy, choice)
+    if pair is None:
+        return replace(decision, problems=doubt)
+    wanted: dict[str, Value] = {**pair, **policy.others}
+    problems = [*doubt, *value_problems(wanted, timing.largest_round_trip(evidence)), *_too_small(wanted, evidence)]
     due = [member for member in members if member.differs(wanted)]
     if due:
         problems += timing.mixed([member.effective.values for member in members], wanted)
@@ -177,12 +180,27 @@ def _decide(name: str, members: Sequence[Member], policies: Mapping[str, Policy]
     return replace(decision, wanted=wanted, due=in_order(due), problems=tuple(problems))
 
 
+def _pair(members: Sequence[Member], policy: Policy, choice: Choice) -> tuple[Values | None, tuple[Problem, ...]]:
+    """Return heartbeat and election timeout for all, None where there are none to be had, and what is to be said."""
+    if policy.mode != MEASURED:
+        return timing.pair(policy.heartbeat_interval, policy.election_timeout), ()
+    values = members[0].effective.values
+    present = {name: values[name] for name in (HEARTBEAT, ELECTION)}
+    is_equal = not any(member.differs(present) for member in members)
+    told = f"etcd_timing_mode is measured, and {choice.why}"
+    if choice.is_thin and is_equal:
+        return present, (Problem(f"{told}; the members keep what they have", severity="info", id="thin"),)
+    if choice.values is None:
+        return None, (Problem(told, refused=True),)
+    return (present if is_equal and choice.keeps(present) else choice.values), ()
+
+
 def value_problems(wanted: Values, round_trip: float | None = None) -> Iterable[Problem]:
     """Find what speaks against the values that are wanted, before anything is written."""
     if HEARTBEAT in wanted or ELECTION in wanted:
         yield from timing.problems(int(wanted[HEARTBEAT]), int(wanted[ELECTION]), round_trip)
-    if int(wanted.get(SNAPSHOT_COUNT, 1)) <= 0:
-        yield Problem("the snapshot count must be above 0", refused=True)
+    if not 0 < int(wanted.get(SNAPSHOT_COUNT, 1)) <= LARGEST_COUNT:
+        yield Problem(f"the snapshot count must be above 0 and at most {LARGEST_COUNT}", refused=True)
     if wanted.get(COMPACTION_MODE, "periodic") not in ("periodic", "revision"):
         yield Problem("the auto-compaction mode must be periodic or revision", refused=True)
     yield from _compaction_problems(wanted)

@@ -20,6 +20,7 @@ from .._etcd.decision import DEFAULT_ELECTION, DEFAULT_HEARTBEAT, FIXED, MODES, 
 from .._etcd.evidence import Evidence
 from .._etcd.seen import Seen
 from .._etcd.settings import Value
+from .._etcd.timing import Problem
 from . import etcd_io
 
 __all__ = ["ALLOWS", "OPTIONS", "TRAP", "Facts", "Policy", "going_back", "guard", "observe", "plan", "shown"]
@@ -37,6 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "auto_compaction_retention": {"type": "str"},
     "quota_backend_bytes": {"type": "int"},
     "io_priority": {"type": "bool", "default": True},
+    "measured_after": {"type": "int", "default": timing.LEAST_RUNNING},
 }
 
 
@@ -113,7 +115,8 @@ def _wanted(policy: Policy) -> dict[str, Value]:
 
 def _refusals(policy: Policy) -> Iterator[Refusal]:
     """Refuse variables that no member could run with, before anything else is done."""
-    for problem in decision.value_problems(_wanted(policy)):
+    after = [Problem("measured_after must not be below 0", refused=True)] * (policy.measured_after < 0)
+    for problem in [*after, *decision.value_problems(_wanted(policy))]:
         if problem.refused:
             yield Refusal(
                 trap=TRAP,

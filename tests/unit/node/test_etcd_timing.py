@@ -76,7 +76,7 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
     assert shown["policy"] == {
         "mode": "fixed", "heartbeat_interval": 250, "election_timeout": 5000, "snapshot_count": None,
         "auto_compaction_mode": None, "auto_compaction_retention": None, "quota_backend_bytes": None,
-        "io_priority": True,
+        "io_priority": True, "measured_after": 3600,
     }  # fmt: skip
     # nothing secret leaves the node, and all of it can travel
     assert "PEM" not in json.dumps(shown)
