@@ -278,8 +278,8 @@ class Writer:
             line.close()
 
     def _watch(self) -> None:
-        """Look how many take a linearizable read, twice a second."""
-        while not self._ends.wait(0.5):
+        """Look how many take a linearizable read, some times a second."""
+        while not self._ends.wait(0.1):
             well = 0
             for node in NODES:
                 try:

@@ -99,8 +99,8 @@ def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet) -> 
         cluster.wait()
         time.sleep(1)
     print(f"all at once: {len(handler.acknowledged)} writes, the longest gap {handler.gap():.3f} s")
-    assert handler.fewest < 2
-    assert handler.gap() > writer.gap()
+    # two restarts at once are enough for an outage, whether or not the watch looked at that moment
+    assert handler.gap() > 2 * writer.gap()
 
 
 def _saved(cluster: EtcdLab, node: str) -> str:
@@ -149,5 +149,5 @@ def test_the_way_back_goes_the_same_way(cluster: EtcdLab, here: Fleet) -> None:
     assert run.code == 0
     assert cluster.values() == dict.fromkeys(NODES, OLD)
     for node in NODES:
-        told = cluster.lab.run(node, "ls /var/lib/nodeward/journal.json 2>&1 || true").stdout
-        assert "No such file" in told
+        left = cluster.lab.run(node, "cat /var/lib/nodeward/journal.json 2>/dev/null || true").stdout
+        assert left == "", node
