@@ -207,6 +207,10 @@ options:
         description: Whether to give etcd its I/O priority.
         type: bool
         default: true
+      measured_after:
+        description: Seconds that every member has to have run for before V(measured) chooses by what it has counted.
+        type: int
+        default: 3600
   tags:
     description: The tags of the playbook's run (C(ansible_run_tags)). Only traps named here run, with V(all) every one.
     type: list

@@ -12,6 +12,7 @@ from typing import Any, Callable
 from ..module_utils._core.plan import Finding
 from ..module_utils._etcd.decision import MEASURED, Decision, Member, Policy, decide
 from ..module_utils._etcd.settings import ELECTION, HEARTBEAT, Values
+from ..module_utils._etcd.way_back import decide_back
 
 TRAP = "etcd_timing"
 
@@ -23,12 +24,20 @@ def etcd_hosts(hosts: Iterable[str], variables: Variables) -> list[str]:
     return _leaders_last([host for host in hosts if _facts(host, variables).get("members")], variables)
 
 
-def etcd_decision(hosts: Iterable[str], variables: Variables) -> dict[str, Any]:
-    """Return ``findings``, and in ``due`` what each host's members need, by host; those that lead come last."""
+def etcd_decision(hosts: Iterable[str], variables: Variables, restore: bool = False) -> dict[str, Any]:
+    """Return ``findings``, and in ``due`` what each host's members need, by host; those that lead come last.
+
+    With ``restore`` those that have something to go back to; what each needs is in its own journal then.
+    """
     due: dict[str, dict[str, Any]] = {}
     findings: list[dict[str, Any]] = []
-    for decision in _decided(hosts, variables):
-        findings += [finding.describe() for finding in _findings(decision, _policy(decision, variables))]
+    hosts = list(hosts)
+    for host in hosts:
+        if _facts(host, variables).get("stranded"):
+            due[host] = {}  # it has to be brought up before anything can be decided for its cluster
+    for decision in _going_back(hosts, variables) if restore else _decided(hosts, variables):
+        found = [*_problems(decision)] if restore else [*_findings(decision, _policy(decision, variables))]
+        findings += [finding.describe() for finding in found]
         for member in () if decision.refused else decision.due:
             due.setdefault(member.host, {})[decision.cluster_id] = dict(decision.wanted)
     return {"changed": False, "changes": [], "findings": findings, "due": due}
@@ -61,11 +70,7 @@ def etcd_due(hosts: Iterable[str], variables: Variables, restore: bool = False) 
 
     With ``restore`` those whose journal knows of something to go back to.
     """
-    names = list(hosts)
-    if not restore:
-        return list(etcd_decision(names, variables)["due"])
-    waiting = [host for host in names if _waits(variables.get(host, {}).get("node_result") or {})]
-    return _leaders_last(waiting, variables)
+    return list(etcd_decision(hosts, variables, restore)["due"])
 
 
 def _leaders_last(hosts: list[str], variables: Variables) -> list[str]:
@@ -89,6 +94,14 @@ def _members(host: str, variables: Variables) -> list[Mapping[str, Any]]:
     return list(_facts(host, variables).get("members") or [])
 
 
+def _going_back(hosts: Iterable[str], variables: Variables) -> list[Decision]:
+    names = list(hosts)
+    members = [Member.read(host, told) for host in names for told in _members(host, variables)]
+    return decide_back(
+        members, {host: (variables.get(host, {}).get("node_result") or {}).get("pending") or () for host in names}
+    )
+
+
 def _decided(hosts: Iterable[str], variables: Variables) -> list[Decision]:
     members, policies = [], {}
     for host in hosts:
@@ -102,19 +115,27 @@ def _policy(decision: Decision, variables: Variables) -> Policy:
     return Policy(**_facts(decision.members[0].host, variables)["policy"])
 
 
-def _findings(decision: Decision, policy: Policy) -> Iterator[Finding]:
-    where = f"etcd cluster {decision.cluster_id} ({', '.join(member.name for member in decision.members)})"
-    present = "; ".join(f"{member.name} {_pair(member.effective.values)}" for member in decision.members)
+def _where(decision: Decision) -> str:
+    return f"etcd cluster {decision.cluster_id} ({', '.join(member.name for member in decision.members)})"
+
+
+def _problems(decision: Decision) -> Iterator[Finding]:
     for problem in decision.problems:
         yield Finding(
             id=f"{TRAP}.{'not_done' if problem.refused else problem.id}",
             severity="high" if problem.refused else problem.severity,
-            where=where,
+            where=_where(decision),
             observed=problem.what,
             wanted=_WANTED.get(problem.id, "values that all members can run with"),
             why="nothing was changed in this cluster" if problem.refused else "the values were taken all the same",
-            remedy="Mend that, then run harden on all nodes" if problem.refused else "Choose others if that matters",
+            remedy="Mend that, then run again on all nodes" if problem.refused else "Choose others if that matters",
         )
+
+
+def _findings(decision: Decision, policy: Policy) -> Iterator[Finding]:
+    yield from _problems(decision)
+    where = _where(decision)
+    present = "; ".join(f"{member.name} {_pair(member.effective.values)}" for member in decision.members)
     if decision.due and not decision.refused:
         yield Finding(
             id=f"{TRAP}.values",
@@ -138,7 +159,11 @@ def _findings(decision: Decision, policy: Policy) -> Iterator[Finding]:
     )
 
 
-_WANTED = {"renew_deadline": "an election timeout below half of the renew deadline", "partial": "all members seen"}
+_WANTED = {
+    "thin": "enough measurements",
+    "renew_deadline": "an election timeout below half of the renew deadline",
+    "partial": "all members seen",
+}
 
 
 def _pair(values: Values) -> str:

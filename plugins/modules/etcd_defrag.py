@@ -12,8 +12,8 @@ description:
   - Gives the disk what deleted keys have left in etcd's database. A member answers nothing meanwhile.
   - Only where there is enough to win, only when all members are well and caught up, and under the same lock in etcd as
     M(nodeward.calico.etcd_member), which is kept alive through another member. A leader hands over first.
-  - Refused where it may take longer than half of what the kubelet gives etcd before it kills it (40 s), and with
-    versions of etcd that can corrupt a database meanwhile (before 3.4.38, 3.5.23 and 3.6.5).
+  - Refused where it may take longer than half of what the kubelet gives etcd before it kills it (the liveness probe of
+    its manifest), and with versions of etcd that can corrupt a database meanwhile (before 3.4.38, 3.5.23 and 3.6.5).
   - Run it from a play with C(serial=1), as C(defrag.yml) does.
 options:
   least_bytes:
@@ -71,7 +71,7 @@ members:
       seconds: 2.4
       pays: true
       why: 524288000 bytes, 20% in use
-      predicted_seconds: 10.0
+      predicted_seconds: 2.0
       moved_leader_to: node2
 changes:
   description: The same in the form in which other modules tell of their changes.

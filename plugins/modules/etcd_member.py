@@ -16,6 +16,8 @@ description:
   - Before anything is written, every member has to be well and caught up, with no learner, alarm or defragmentation,
     and the others have to be a quorum. The leader hands over first.
   - When anything fails after the writing, the configuration of before is put back and the member restarted with it.
+  - A member that a killed run has left down, with a configuration with which it does not start, gets that of before
+    back and is started, whatever O(clusters) says.
   - Where nothing is to be changed, nothing is restarted, and etcd is asked nothing that costs it a write.
 options:
   state:
@@ -56,7 +58,7 @@ requirements:
 attributes:
   check_mode:
     support: full
-    description: Reports the changes that it would make.
+    description: Reports the changes that it would make, and refuses where the run would.
   diff_mode:
     support: full
     description: Shows the settings before and after.
@@ -126,7 +128,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     host = LocalHost(run_command=partial(module.run_command, handle_exceptions=False))
     try:
-        module.exit_json(**act(host, wanted(module.params), module.check_mode))
+        module.exit_json(**act(host, wanted(module.params), module.check_mode, module.params["allow"]))
     except NodewardError as error:
         module.fail_json(msg=str(error))
 

@@ -58,7 +58,7 @@ def of(running: Running, host: Host) -> Access:
             where=f"etcd {options.get('name', '')}",
             remedy="Give it an address in listen-client-urls",
         )
-    loopback = [url for url in clients if urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")]
+    loopback = [url for url in clients if parts(url)[0] in ("127.0.0.1", "localhost", "::1")]
     metrics = _urls(options.get("listen-metrics-urls", ""))
     client = (loopback or clients)[0]
     if client.startswith("http:"):
@@ -72,6 +72,15 @@ def of(running: Running, host: Host) -> Access:
     )
 
 
+def parts(url: str) -> tuple[str, int | None]:
+    """Return the host and the port of an address; ('', None) of what is none."""
+    try:
+        found = urlsplit(url)
+        return found.hostname or "", found.port
+    except ValueError:
+        return "", None
+
+
 def local(url: str) -> str:
     """Return an address that can be connected to, for one that is listened on."""
     for wildcard, address in LOOPBACK.items():
@@ -81,7 +90,7 @@ def local(url: str) -> str:
 
 def _urls(text: str) -> list[str]:
     words = [word.strip().strip("\"'") for word in text.strip().split(",")]
-    return [local(word) for word in words if word.startswith(("http://", "https://"))]
+    return [local(word) for word in words if word.startswith(("http://", "https://")) and parts(word)[0]]
 
 
 def _option(options: Mapping[str, str], name: str) -> str:

@@ -11,15 +11,17 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .access import Access, local
+from .access import Access
 from .evidence import Evidence
 from .metrics import parse
 from .version import Version, has_readyz
 from .version import parse as parse_version
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Etcd:
     def __init__(self, host: Host, access: Access, url: str = "") -> None:
         self._host = host
         self._access = access
-        self.url = local(url) if url else access.client
+        self.url = url or access.client
         self._is_own = not url
 
     def other(self, url: str) -> Etcd:
@@ -113,36 +115,19 @@ class Etcd:
 
     def members(self) -> Membership:
         """Return the list of members, as this one has it."""
-        told = self.call("/v3/cluster/member/list", {})
-        header = told.get("header") or {}
-        return Membership(
-            cluster_id=_hex(header.get("cluster_id")),
-            asked=_hex(header.get("member_id")),
-            members=tuple(
-                MemberInfo(
-                    id=_hex(each.get("ID")),
-                    name=str(each.get("name") or ""),
-                    client_urls=tuple(each.get("clientURLs") or ()),
-                    is_learner=bool(each.get("isLearner")),
-                )
-                for each in told.get("members") or []
-            ),
-        )
+        return self._read("/v3/cluster/member/list", _membership)
 
     def status(self) -> Status:
         """Return how the member stands."""
-        told = self.call("/v3/maintenance/status", {})
-        return Status(
-            id=_hex((told.get("header") or {}).get("member_id")),
-            version=parse_version(str(told.get("version", ""))),
-            leader=_hex(told.get("leader")),
-            term=int(told.get("raftTerm") or 0),
-            index=int(told.get("raftIndex") or 0),
-            applied=int(told.get("raftAppliedIndex") or 0),
-            db_size=int(told.get("dbSize") or 0),
-            errors=tuple(str(each) for each in told.get("errors") or ()),
-            is_learner=bool(told.get("isLearner")),
-        )
+        return self._read("/v3/maintenance/status", _status)
+
+    def _read(self, path: str, shape: Callable[[Mapping[str, Any]], T]) -> T:
+        """Make a call and read its answer; something else than etcd may listen at an address."""
+        told = self.call(path, {})
+        try:
+            return shape(told)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise GatewayError(f"{path} was answered with something that etcd does not say", self.url, 0) from error
 
     def move_leader(self, to: str) -> None:
         """Hand the leadership over; only the leader takes this."""
@@ -157,11 +142,52 @@ class Etcd:
         except ValueError:
             told = None
         if answer.status != 200 or not isinstance(told, dict):
-            error = (told.get("message") or told.get("error")) if isinstance(told, dict) else answer.body[:200]
+            error = (
+                str(told.get("message") or told.get("error") or "")[:200]
+                if isinstance(told, dict)
+                else answer.body[:200]
+            )
             raise GatewayError(
                 f"{path} was answered with {answer.status}: {error or 'no JSON'}", self.url, answer.status
             )
         return told
+
+
+def _membership(told: Mapping[str, Any]) -> Membership:
+    header = told.get("header") or {}
+    return Membership(
+        cluster_id=_hex(header.get("cluster_id")),
+        asked=_hex(header.get("member_id")),
+        members=tuple(
+            MemberInfo(
+                id=_hex(each.get("ID")),
+                name=str(each.get("name") or ""),
+                client_urls=_texts(each.get("clientURLs")),
+                is_learner=bool(each.get("isLearner")),
+            )
+            for each in told.get("members") or []
+        ),
+    )
+
+
+def _status(told: Mapping[str, Any]) -> Status:
+    return Status(
+        id=_hex((told.get("header") or {}).get("member_id")),
+        version=parse_version(str(told.get("version", ""))),
+        leader=_hex(told.get("leader")),
+        term=int(told.get("raftTerm") or 0),
+        index=int(told.get("raftIndex") or 0),
+        applied=int(told.get("raftAppliedIndex") or 0),
+        db_size=int(told.get("dbSize") or 0),
+        errors=_texts(told.get("errors")),
+        is_learner=bool(told.get("isLearner")),
+    )
+
+
+def _texts(told: object) -> tuple[str, ...]:
+    if not isinstance(told, list) and told is not None:
+        raise TypeError("it is no list")
+    return tuple(each for each in told or () if isinstance(each, str))
 
 
 def coded(text: str) -> str:
@@ -176,4 +202,5 @@ def decoded(text: str) -> str:
 
 def _hex(number: object) -> str:
     """Write an id as etcdctl does; 0 is nobody's."""
-    return f"{int(str(number)):x}" if str(number).isdigit() and int(str(number)) else ""
+    text = str(number)
+    return f"{int(text):x}" if text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) else ""

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.host_processes import on_the_host
 from .._core.http import Request
 from .._kube import kubeconfig
+from .access import parts
 from .flavours import flags
 
 NAME = "kube-apiserver"
@@ -21,7 +20,7 @@ def trouble(host: Host, port: int | None) -> str:
     for pid in on_the_host(host, (NAME,)):
         text = host.read_text(f"/proc/{pid}/cmdline") or ""
         given = flags(tuple(text.rstrip("\0").split("\0")))
-        used = {urlsplit(url).port for url in given.get("etcd-servers", "").split(",")}
+        used = {parts(url)[1] for url in given.get("etcd-servers", "").split(",")}
         if port in used:
             told = _trouble(host, f"https://127.0.0.1:{given.get('secure-port') or '6443'}", given)
             if told:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import timing
@@ -28,6 +28,9 @@ FIXED, MEASURED = MODES = ("fixed", "measured")
 # Defaults of the policy, in milliseconds.
 DEFAULT_HEARTBEAT, DEFAULT_ELECTION = 250, 5000
 
+# So many entries of the log a member keeps in its memory; nobody has a use for more.
+LARGEST_COUNT = 10**9
+
 # etcd warns above (server/storage/quota.go MaxQuotaBytes); the largest that is asked for here, in bytes.
 LARGEST_QUOTA = 8 * 1024**3
 
@@ -44,6 +47,7 @@ class Policy:
     auto_compaction_retention: str | None = None
     quota_backend_bytes: int | None = None
     io_priority: bool = True
+    measured_after: int = timing.LEAST_RUNNING
 
     @property
     def others(self) -> dict[str, Value]:
@@ -62,7 +66,8 @@ class Member:
     """One member as its node saw it. Ids are hexadecimal; ``peers`` are the ids in etcd's own list of members.
 
     ``configured`` is what its next start would give it, None where that is not known. ``obstacle`` says why its
-    configuration cannot be written, '' where it can.
+    configuration cannot be written, '' where it can. ``places`` are where its settings stand, as journals name them.
+    ``stale``: its file has changed since it started.
     """
 
     host: str
@@ -77,11 +82,13 @@ class Member:
     flavour: str = ""
     obstacle: str = ""
     unseen: str = ""
+    places: tuple[str, ...] = ()
+    stale: bool = False
 
     def differs(self, wanted: Values) -> bool:
         """Tell whether it runs with other values, or would after its next start."""
         then = self.effective if self.configured is None else Effective(self.configured)
-        return bool(self.effective.differs(wanted) or then.differs(wanted))
+        return bool(self.stale or self.effective.differs(wanted) or then.differs(wanted))
 
     @classmethod
     def read(cls, host: str, told: Mapping[str, Any]) -> Member:
@@ -99,6 +106,8 @@ class Member:
             flavour=str(told.get("flavour") or ""),
             obstacle=str(told.get("obstacle") or ""),
             unseen=str(told.get("unseen") or ""),
+            places=tuple(told.get("places") or ()),
+            stale=bool(told.get("stale")),
         )
 
 
@@ -115,7 +124,16 @@ class Decision:
     due: tuple[Member, ...] = ()
     choice: Choice = field(default_factory=lambda: Choice(None, ""))
     problems: tuple[Problem, ...] = ()
-    missing: tuple[str, ...] = ()
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The ids in etcd's own list of members, as any of those that were seen has it."""
+        return frozenset(peer for member in self.members for peer in member.peers)
+
+    @property
+    def missing(self) -> list[str]:
+        """The ids of those that are listed and were not seen."""
+        return sorted(self.listed - {member.member_id for member in self.members})
 
     @property
     def refused(self) -> tuple[Problem, ...]:
@@ -124,53 +142,65 @@ class Decision:
 
 def decide(members: Sequence[Member], policies: Mapping[str, Policy]) -> list[Decision]:
     """Decide for every cluster that was seen; ``policies`` are by host, and have to agree within a cluster."""
+    return [_decide(name, group, policies) for name, group in grouped(members).items()]
+
+
+def grouped(members: Sequence[Member]) -> dict[str, list[Member]]:
+    """Return the members by their cluster."""
     clusters: dict[str, list[Member]] = {}
     for member in members:
         # a member that could not be asked belongs to no cluster that is known: it must not pass for a whole one
         clusters.setdefault(member.cluster_id or f"unknown on {member.host}", []).append(member)
-    return [_decide(name, group, policies) for name, group in sorted(clusters.items())]
+    return dict(sorted(clusters.items()))
+
+
+def in_order(members: Sequence[Member]) -> tuple[Member, ...]:
+    """Return them as they are to be changed: followers first, the leader last."""
+    return tuple(sorted(members, key=lambda member: (member.evidence.is_leader, member.host)))
 
 
 def _decide(name: str, members: Sequence[Member], policies: Mapping[str, Policy]) -> Decision:
     evidence = [member.evidence for member in members]
-    listed = {peer for member in members for peer in member.peers}
-    choice = timing.measured(evidence, alone=len(listed) == 1)
-    seen = {member.member_id for member in members}
-    decision = Decision(name, tuple(members), choice=choice, missing=tuple(sorted(listed - seen)))
-    problems = [*_partial(decision, listed), *_disagreeing(members, policies)]
-    if problems:
-        return _with(decision, problems)
+    decision = Decision(name, tuple(members))
     policy = policies[members[0].host]
-    if policy.mode == MEASURED and choice.values is None:
-        return _with(decision, [Problem(f"etcd_timing_mode is measured, and {choice.why}", refused=True)])
-    pair = timing.pair(policy.heartbeat_interval, policy.election_timeout)
-    wanted: dict[str, Value] = {**(choice.values if policy.mode == MEASURED and choice.values else pair)}
-    wanted.update(policy.others)
-    problems = [*value_problems(wanted, timing.largest_round_trip(evidence)), *_too_small(wanted, evidence)]
+    choice = timing.measured(evidence, len(decision.listed) == 1, policy.measured_after)
+    decision = replace(decision, choice=choice)
+    problems = [*partial(decision), *_disagreeing(members, policies)]
+    if problems:
+        return replace(decision, problems=tuple(problems))
+    pair, doubt = _pair(members, policy, choice)
+    if pair is None:
+        return replace(decision, problems=doubt)
+    wanted: dict[str, Value] = {**pair, **policy.others}
+    problems = [*doubt, *value_problems(wanted, timing.largest_round_trip(evidence)), *_too_small(wanted, evidence)]
     due = [member for member in members if member.differs(wanted)]
     if due:
         problems += timing.mixed([member.effective.values for member in members], wanted)
         problems += [Problem(f"{member.host}: {member.obstacle}", refused=True) for member in due if member.obstacle]
-    in_order = sorted(due, key=lambda member: (member.evidence.is_leader, member.host))
-    return Decision(name, tuple(members), wanted, tuple(in_order), choice, tuple(problems), decision.missing)
+    return replace(decision, wanted=wanted, due=in_order(due), problems=tuple(problems))
 
 
-def _with(decision: Decision, problems: Sequence[Problem]) -> Decision:
-    return Decision(
-        decision.cluster_id,
-        decision.members,
-        choice=decision.choice,
-        problems=tuple(problems),
-        missing=decision.missing,
-    )
+def _pair(members: Sequence[Member], policy: Policy, choice: Choice) -> tuple[Values | None, tuple[Problem, ...]]:
+    """Return heartbeat and election timeout for all, None where there are none to be had, and what is to be said."""
+    if policy.mode != MEASURED:
+        return timing.pair(policy.heartbeat_interval, policy.election_timeout), ()
+    values = members[0].effective.values
+    present = {name: values[name] for name in (HEARTBEAT, ELECTION)}
+    is_equal = not any(member.differs(present) for member in members)
+    told = f"etcd_timing_mode is measured, and {choice.why}"
+    if choice.is_thin and is_equal:
+        return present, (Problem(f"{told}; the members keep what they have", severity="info", id="thin"),)
+    if choice.values is None:
+        return None, (Problem(told, refused=True),)
+    return (present if is_equal and choice.keeps(present) else choice.values), ()
 
 
 def value_problems(wanted: Values, round_trip: float | None = None) -> Iterable[Problem]:
     """Find what speaks against the values that are wanted, before anything is written."""
     if HEARTBEAT in wanted or ELECTION in wanted:
         yield from timing.problems(int(wanted[HEARTBEAT]), int(wanted[ELECTION]), round_trip)
-    if int(wanted.get(SNAPSHOT_COUNT, 1)) <= 0:
-        yield Problem("the snapshot count must be above 0", refused=True)
+    if not 0 < int(wanted.get(SNAPSHOT_COUNT, 1)) <= LARGEST_COUNT:
+        yield Problem(f"the snapshot count must be above 0 and at most {LARGEST_COUNT}", refused=True)
     if wanted.get(COMPACTION_MODE, "periodic") not in ("periodic", "revision"):
         yield Problem("the auto-compaction mode must be periodic or revision", refused=True)
     yield from _compaction_problems(wanted)
@@ -199,15 +229,17 @@ def _too_small(wanted: Values, evidence: Sequence[Evidence]) -> Iterable[Problem
         yield Problem(f"a quota of {quota} bytes is below twice the largest database ({size} bytes)", refused=True)
 
 
-def _partial(decision: Decision, listed: set[str]) -> Iterable[Problem]:
+def partial(decision: Decision) -> Iterable[Problem]:
+    """Refuse to decide for all members where not all were seen."""
     unseen = [member for member in decision.members if member.unseen]
     for member in unseen:
         yield Problem(f"{member.host}: {member.unseen}", refused=True, id="unseen")
-    if not unseen and not listed:
+    if not unseen and not decision.listed:
         yield Problem("no member told the list of members", refused=True, id="unseen")
     if decision.missing:
+        ids = ", ".join(decision.missing)
         yield Problem(
-            f"{len(decision.missing)} of {len(listed)} members were not seen (ids {', '.join(decision.missing)}), and "
+            f"{len(decision.missing)} of {len(decision.listed)} members were not seen (ids {ids}), and "
             "the values have to be equal on all of them",
             refused=True,
             id="partial",

@@ -7,15 +7,14 @@ member whose copy takes too long is killed by the kubelet. Source of the thresho
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._core.errors import NodewardError
+from .._core.formats import UnsureError
+from .._core.formats.yaml_lines import scalars
 from .._core.host import Host
-from . import lock, member, quorum, seen, version
+from . import health, lock, quorum, seen, version
 from .lock import Lock
 from .member import OUTAGE, RESTART, Member, Wanted
 from .quorum import Cluster
@@ -25,8 +24,8 @@ TRAP = "etcd_defrag"
 
 # Bytes a second that a copy manages on a slow disk; etcd's own metric says "about 1 second per 100 MB".
 SPEED = 100 * 1024**2 / 2
-# kubeadm's liveness probe of etcd: every 10 s, 8 failures, 15 s each (util/staticpod/utils.go). Half of the first 80.
-BUDGET = 40.0
+# kubeadm's liveness probe of etcd: every 10 s, 8 failures (util/staticpod/utils.go). For a pod that tells of no other.
+BUDGET = 80.0
 # Seconds that a copy is given beyond what is predicted, before the answer is no longer waited for.
 EXTRA = 30.0
 
@@ -59,39 +58,60 @@ class Verdict:
     refused: str = ""
 
 
-def judge(size: int, in_use: int, running: version.Version, policy: Policy) -> Verdict:
-    """Decide by the sizes of one member's database, in bytes; pure."""
-    wins, seconds = max(size - in_use, 0), predicted(size)
+def judge(size: int, in_use: int, running: version.Version, policy: Policy, budget: float | None = BUDGET) -> Verdict:
+    """Decide by the sizes of one member's database, in bytes; pure.
+
+    ``budget`` are the seconds without an answer after which the kubelet kills the member, None where it does not.
+    """
+    # what is copied is what is in use
+    wins, seconds = max(size - in_use, 0), predicted(min(in_use, size))
     share = in_use / size if size else 1.0
     told = f"{size} bytes, {share:.0%} in use"
     if wins < policy.least_bytes:
         return Verdict(False, wins, seconds, f"{told}: {wins} bytes to win, below {policy.least_bytes}")
     if share > policy.most_in_use:
         return Verdict(False, wins, seconds, f"{told}: more than {policy.most_in_use:.0%}")
-    return Verdict(True, wins, seconds, told, _refused(seconds, running, policy.any_version))
+    return Verdict(True, wins, seconds, told, _refused(seconds, running, policy.any_version, budget))
 
 
-def predicted(size: int) -> float:
-    """Return how long a copy may take, in seconds."""
-    return round(size / SPEED, 1)
+def predicted(in_use: int) -> float:
+    """Return how long a copy of so many bytes may take, in seconds."""
+    return round(in_use / SPEED, 1)
 
 
-def patience(size: int) -> float:
+def patience(in_use: int) -> float:
     """Return how long its answer is waited for, in seconds."""
-    return 2 * predicted(size) + EXTRA
+    return 2 * predicted(in_use) + EXTRA
 
 
-def _refused(seconds: float, running: version.Version, any_version: bool) -> str:
+def budget(found: Seen) -> float | None:
+    """Return after how many seconds without an answer the kubelet kills a member, None where it does not look."""
+    place = next((place for place in found.site.places if place.format == "pod-flags"), None)
+    if place is None:
+        return BUDGET if found.running.is_pod else None
+    try:
+        probe = {path[3:]: value for path, value in scalars(place.text).items() if path[:2] == ("spec", "containers")}
+    except UnsureError:
+        return BUDGET
+    given = {path[-1]: value for path, value in probe.items() if path[:1] == ("livenessProbe",)}
+    if not given:
+        return None
+    # the kubelet's own defaults (core/v1 Probe): every 10 s, 3 failures
+    period, failures = (given.get(name, str(usual)) for name, usual in (("periodSeconds", 10), ("failureThreshold", 3)))
+    return float(int(period) * int(failures)) if period.isdecimal() and failures.isdecimal() else BUDGET
+
+
+def _refused(seconds: float, running: version.Version, any_version: bool, budget: float | None) -> str:
     if not any_version and not version.defrag_is_safe(running):
         number = ".".join(map(str, running))
         return (
             f"etcd {number} can corrupt a database that is defragmented while it takes a snapshot from the leader "
             "(etcd-io/etcd#20271, mended in 3.4.38, 3.5.23 and 3.6.5)"
         )
-    if seconds > BUDGET:
+    if budget is not None and seconds > budget / 2:
         return (
             f"it may take {seconds:.0f} s, more than half of what the kubelet gives etcd before it kills it "
-            f"({2 * BUDGET:.0f} s); raise the liveness probe's failureThreshold, or delete what fills it first"
+            f"({budget:.0f} s); raise the liveness probe's failureThreshold, or delete what fills it first"
         )
     return ""
 
@@ -110,10 +130,20 @@ class Result:
 
 def run(host: Host, policy: Policy, check_mode: bool) -> dict[str, Any]:
     """Defragment the members of this node that are worth it. Raises NodewardError where one is and may not be."""
+    _require_sane(policy)
     result = Result()
     for found in seen.look(host):
         _one(host, found, policy, check_mode, result)
     return result.shown()
+
+
+def _require_sane(policy: Policy) -> None:
+    if policy.least_bytes < 0 or not 0 < policy.most_in_use <= 1:
+        raise NodewardError(
+            what="least_bytes must not be below 0, and most_in_use must be above 0 and at most 1",
+            where="the variables etcd_defrag_*",
+            remedy="Mend them, then run again",
+        )
 
 
 def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Result) -> None:
@@ -121,7 +151,7 @@ def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Resu
     if found.unseen:
         raise NodewardError(found.unseen, f"etcd member {name}", "See whether etcd is well, then run again")
     evidence = found.evidence
-    verdict = judge(evidence.db_size, evidence.db_in_use, version.parse(evidence.version), policy)
+    verdict = judge(evidence.db_size, evidence.db_in_use, version.parse(evidence.version), policy, budget(found))
     told: dict[str, Any] = {
         "name": name, "before": evidence.db_size, "in_use": evidence.db_in_use, "after": None, "seconds": None,
         "pays": verdict.pays, "why": verdict.why, "predicted_seconds": verdict.seconds,
@@ -136,7 +166,7 @@ def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Resu
     if check_mode or not policy.allow:
         result.changed = result.changed or policy.allow
         return
-    told.update(_defragment(Member(host, found, _wanted(found)), evidence.db_size))
+    told.update(_defragment(Member(host, found, _wanted(found)), evidence.db_in_use))
     result.changed = True
     result.changes.append(
         {
@@ -155,7 +185,7 @@ def _wanted(found: Seen) -> Wanted:
     return Wanted(cluster, {}, allow=(RESTART, OUTAGE), with_snapshot=False)
 
 
-def _defragment(target: Member, size: int) -> dict[str, Any]:
+def _defragment(target: Member, in_use: int) -> dict[str, Any]:
     """Do it under the lock: the cluster well before and after, the leader moved away."""
     host = target.host
     before = target.require_well(target.look())
@@ -165,34 +195,15 @@ def _defragment(target: Member, size: int) -> dict[str, Any]:
         cluster = target.require_well(target.look())
         moved = target.hand_over(cluster)
         began = host.clock()
-        with _kept_alive(kept):
-            target.etcd.call("/v3/maintenance/defragment", {}, patience=patience(size))
+        with kept.alive():
+            target.etcd.call("/v3/maintenance/defragment", {}, patience=patience(in_use))
         seconds = round(host.clock() - began, 2)
         _wait(target, kept, cluster)
         return {"after": target.etcd.evidence().db_size, "seconds": seconds, "moved_leader_to": moved}
 
 
-@contextlib.contextmanager
-def _kept_alive(kept: Lock) -> Iterator[None]:
-    """Keep the lock alive from a thread of its own, while the call that holds us up goes on."""
-    ends = threading.Event()
-
-    def keep() -> None:
-        while not ends.wait(lock.INTERVAL):
-            with contextlib.suppress(NodewardError):  # whether it was lost, the next call after us tells
-                kept.keep()
-
-    thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        thread.join(timeout=30)
-
-
 def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
-    deadline = target.host.clock() + member.PATIENCE
+    deadline = target.host.clock() + health.PATIENCE
     while True:
         kept.keep()
         found = quorum.obstacles(target.look())
@@ -205,4 +216,4 @@ def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
                 where=f"etcd member {target.seen.name}",
                 remedy="See its log",
             )
-        target.host.sleep(member.INTERVAL)
+        target.host.sleep(health.INTERVAL)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,32 +24,60 @@ PATIENCE = LEASE + 15
 INTERVAL = 3.0
 
 
+class LockLostError(NodewardError):
+    """The lease has ended, or may have: somebody else may have the lock by now."""
+
+
 class Lock:
-    """The lock, held. ``keep`` has to be called at least every LEASE seconds."""
+    """The lock, held. ``keep`` has to be called at least every LEASE seconds; ``alive`` does it for a long call."""
 
     def __init__(self, host: Host, members: Sequence[Etcd], lease: str) -> None:
         self._host = host
         self._members = list(members)
         self._lease = lease
         self._kept = host.clock()
+        self.is_lost = False
 
     def keep(self) -> None:
-        """Keep it alive, at most once in INTERVAL seconds. Raises NodewardError where somebody may have it by now."""
-        if self._host.clock() - self._kept < INTERVAL:
-            return
-        for member in self._members:
-            with contextlib.suppress(NodewardError):
-                told = member.call("/v3/lease/keepalive", {"ID": self._lease})
-                if int((told.get("result") or {}).get("TTL") or 0) > 0:
-                    self._kept = self._host.clock()
-                    return
-                break  # the cluster has forgotten it
-        if self._host.clock() - self._kept > LEASE:
-            raise NodewardError(
-                what="the lock was lost: no member has kept it alive for too long",
+        """Keep it alive, at most once in INTERVAL seconds. Raises LockLostError, and from then on always."""
+        if not self.is_lost and self._host.clock() - self._kept >= INTERVAL:
+            self._ask()
+        if self.is_lost:
+            raise LockLostError(
+                what="the lock was lost: no member has kept it alive for too long, or somebody has removed it",
                 where=f"etcd key {KEY}",
                 remedy="See whether the cluster is well, then run again",
             )
+
+    def _ask(self) -> None:
+        for member in self._members:
+            now = self._host.clock()
+            with contextlib.suppress(NodewardError):
+                told = member.call("/v3/lease/keepalive", {"ID": self._lease})
+                if _ttl(told) > 0:
+                    self._kept = now
+                else:
+                    self.is_lost = True  # the leader answers this, and it knows of no such lease
+                return
+        self.is_lost = self._host.clock() - self._kept > LEASE
+
+    @contextlib.contextmanager
+    def alive(self) -> Iterator[None]:
+        """Keep it alive from a thread of its own, while a call goes on that may take longer than the lease."""
+        ends = threading.Event()
+
+        def keep() -> None:
+            while not ends.wait(INTERVAL):
+                with contextlib.suppress(LockLostError):  # whoever holds it asks after the call
+                    self.keep()
+
+        thread = threading.Thread(target=keep, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ends.set()
+            thread.join(timeout=30)
 
     def release(self) -> None:
         """Give it back. Where nobody answers it ends with its lease."""
@@ -64,7 +93,9 @@ def held(host: Host, members: Sequence[Etcd], holder: str, patience: float = PAT
 
     Waits ``patience`` seconds, long enough for one that a killed run has left. Raises NodewardError.
     """
-    lease = str(members[0].call("/v3/lease/grant", {"TTL": str(LEASE)})["ID"])
+    lease = str(members[0].call("/v3/lease/grant", {"TTL": str(LEASE)}).get("ID") or "")
+    if not lease:
+        raise NodewardError("gave no lease for the lock", members[0].url, "See the log of etcd")
     lock = Lock(host, members, lease)
     try:
         _take(host, members[0], lease, holder, patience, lock)
@@ -87,6 +118,12 @@ def _take(host: Host, member: Etcd, lease: str, holder: str, patience: float, lo
             )
         host.sleep(INTERVAL)
         lock.keep()
+
+
+def _ttl(told: dict[str, Any]) -> int:
+    result = told.get("result")
+    text = str(result.get("TTL") or 0) if isinstance(result, dict) else "0"
+    return int(text) if text.isdecimal() else 0
 
 
 def _claim(lease: str, holder: str) -> dict[str, Any]:

@@ -12,30 +12,24 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey
-from . import access, apiserver, decision, lock, quorum, seen, snapshot
-from .api import Etcd, Membership
+from . import access, decision, lock, members, quorum, snapshot, timing, unfinished
+from .api import Etcd
+from .health import Health
 from .lock import Lock
-from .quorum import Cluster, Look
+from .quorum import Cluster
 from .restart import Configuration, told
 from .seen import Seen
-from .settings import ELECTION, NAMES, Values
+from .settings import ELECTION, HEARTBEAT, Values
 
 TRAP = "etcd_timing"
 RESTART, OUTAGE = "etcd_restart", "etcd_outage"
 BACK = "back to what it was before the first run"
 WHY = "heartbeats that come too late make elections, and each stalls the cluster (incident A1)"
-
-# Seconds until a restarted member has to be well; a database of 8 GiB takes one to two minutes to open.
-PATIENCE = 240.0
-INTERVAL = 0.5
-# How long the cluster has to be steady before the next member, in election timeouts.
-SETTLED = 2
 
 
 @dataclass(frozen=True)
@@ -66,15 +60,19 @@ class Member:
         """Return the writes, and whether a restart is due: also where a killed run has written and not restarted."""
         if self.wanted.restore:
             changes = self._back()
+            if changes:
+                self._require_way_back()
             return changes, bool(changes)
         self._require_values()
         reason = Reason(TRAP, WHY, disrupts=RESTART)
         changes = self.seen.site.changes(self.wanted.values, reason)
-        return changes, bool(changes or self.seen.effective.differs(self.wanted.values))
+        if changes:
+            self._require_way_back()
+        return changes, bool(changes or self.seen.is_stale or self.seen.effective.differs(self.wanted.values))
 
     def word(self) -> str:
         """Return the consent that this needs: the others have to be a quorum without it."""
-        voters = len(self._membership().voters)
+        voters = len(self.etcd.members().voters)
         return RESTART if quorum.is_spare(voters) else OUTAGE
 
     def _require_values(self) -> None:
@@ -85,12 +83,23 @@ class Member:
         if obstacle:
             raise NodewardError(obstacle, f"etcd member {self.seen.name}", "Mend that, or set the values by hand")
 
+    def _require_way_back(self) -> None:
+        """Refuse where etcd would not start with its files as they are now: they are what a failure goes back to."""
+        before = self.seen.configured() or self.seen.effective.values
+        problems = timing.problems(int(before[HEARTBEAT]), int(before[ELECTION]))
+        refused = [problem.what for problem in problems if problem.refused]
+        for why in filter(None, [self.seen.site.broken, *refused]):
+            raise NodewardError(
+                what=f"would not start with its configuration as it is, so there is no way back: {why}",
+                where=f"etcd member {self.seen.name} ({self._place()})",
+                remedy="Mend that first, then run again",
+            )
+
     def _back(self) -> list[SetKey]:
         entries = dict(journal.decode(self.host.read_text(journal.PATH)).entries)
         changes = []
         for place in self.seen.site.places:
-            target = f"{place.format} {place.path}#{place.key}"
-            entry = entries.get(target)
+            entry = entries.get(place.target)
             if entry is None or entry.trap != TRAP:
                 continue
             back = SetKey(
@@ -104,39 +113,41 @@ class Member:
 
     def look(self) -> Cluster:
         """Ask all members how they are."""
-        listing = self._membership()
-        looks: dict[str, Look] = {}
-        for each in listing.members:
-            is_own = each.id == listing.asked
-            looks[each.id] = _asked(self.etcd if is_own else self._other(each.client_urls))
-        return Cluster(listing, listing.asked, looks)
+        return members.look(self.etcd)
 
     def others(self, cluster: Cluster) -> list[Etcd]:
-        """Return the other members, to keep the lock through; the own one where it is alone."""
-        ids = [each for each in cluster.membership.members if each.id != cluster.own and each.client_urls]
-        return [*(self.etcd.other(each.client_urls[0]) for each in ids), self.etcd]
-
-    def _membership(self) -> Membership:
-        return self.etcd.members()
-
-    def _other(self, urls: tuple[str, ...]) -> Etcd | None:
-        return self.etcd.other(urls[0]) if urls else None
+        """Return the other members, to keep the lock through, and the own one."""
+        return members.others(self.etcd, cluster)
 
     # --- doing ----------------------------------------------------------------------------------------
 
-    def change(self, changes: list[SetKey]) -> dict[str, Any]:
-        """Do it, all or nothing. Raises NodewardError with everything put back, or with what could not be."""
+    def check(self, changes: list[SetKey]) -> tuple[Configuration, Cluster]:
+        """Raise NodewardError for all that can be known to fail by looking alone: check mode ends here."""
         configuration = Configuration(self.host, self.seen, changes, forget=self.wanted.restore)
         configuration.check()
-        before = self.require_well(self.look())
+        return configuration, self.require_well(self.look())
+
+    def change(self, changes: list[SetKey]) -> dict[str, Any]:
+        """Do it, all or nothing. Raises NodewardError with everything put back, or with what could not be."""
+        configuration, before = self.check(changes)
         name = (self.host.read_text("/proc/sys/kernel/hostname") or "").strip()
         with lock.held(self.host, self.others(before), lock.holder(name, f"restart of etcd {self.seen.name}")) as kept:
             cluster = self.require_well(self.look())  # what held the lock before may have changed it
-            saved = self._save(cluster)
+            with kept.alive():
+                saved = self._save(cluster)
             kept.keep()
+            # minutes may have gone by since: what is done now goes by how the cluster is now
+            cluster = self.require_well(self.look()) if saved else cluster
             moved = self.hand_over(cluster)
             began = self.host.clock()
-            self._act(configuration, kept, cluster)
+            self._act(configuration, Health(self.host, self.seen, self.etcd), kept, cluster)
+            if kept.is_lost:
+                raise NodewardError(
+                    what="has its new configuration and is well, but the lock was lost meanwhile, so another run may "
+                    "have changed other members at the same time",
+                    where=f"etcd member {self.seen.name}",
+                    remedy="See that no other run goes on and all members are well, then run again for the others",
+                )
             return {"snapshot": saved, "moved_leader_to": moved, "seconds": round(self.host.clock() - began, 1)}
 
     def require_well(self, cluster: Cluster) -> Cluster:
@@ -183,22 +194,26 @@ class Member:
             self.host.sleep(0.1)
         return cluster.name(to)
 
-    def _act(self, configuration: Configuration, kept: Lock, cluster: Cluster) -> None:
+    def _act(self, configuration: Configuration, health: Health, kept: Lock, cluster: Cluster) -> None:
         try:
             configuration.write()
-            configuration.start()
-            self._settle(kept, cluster, self._wanted_values())
+            with kept.alive():
+                configuration.start()
+            health.settle(kept, cluster, self._wanted_values(health))
+            unfinished.done(self.host)
         except (NodewardError, OSError) as error:
             failed = told(error)
             try:
                 configuration.put_back()
-                configuration.start()
-                self._settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
+                with kept.alive():
+                    configuration.start()
+                health.settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
+                unfinished.done(self.host)
             except (NodewardError, OSError) as second:
                 raise NodewardError(
                     what=f"{failed}; and going back failed as well: {told(second)}",
                     where=f"etcd member {self.seen.name}",
-                    remedy=f"Start it by hand; its configuration is that of before ({self._place()})",
+                    remedy=self._by_hand(configuration),
                 ) from error
             raise NodewardError(
                 what=f"{failed}; its configuration was put back and it is well again",
@@ -206,80 +221,24 @@ class Member:
                 remedy="Mend the cause, then run again",
             ) from error
         except BaseException:  # interrupted, or a fault of ours
-            configuration.put_back()
-            with contextlib.suppress(NodewardError):
+            with contextlib.suppress(NodewardError, OSError):
+                configuration.put_back()
                 configuration.start()
             raise
 
-    def _wanted_values(self) -> Values:
+    def _by_hand(self, configuration: Configuration) -> str:
+        """Say what is left to do, by what the files hold now."""
+        left = configuration.not_back()
+        if left:
+            return f"Its configuration is NOT that of before: bring back {', '.join(left)} by hand, then start it"
+        return f"Start it by hand; its configuration is that of before ({self._place()})"
+
+    def _wanted_values(self, health: Health) -> Values:
         """Return what it is to run with; on the way back what its files say now."""
         if not self.wanted.restore:
             return self.wanted.values
-        now = self._own()
+        now = health.own()
         return (now.configured() if now else None) or {}
 
     def _place(self) -> str:
         return self.seen.site.unit or self.seen.site.manifest
-
-    def _own(self) -> Seen | None:
-        alike = (self.seen.name, self.seen.data_dir)
-        return next((each for each in seen.look(self.host) if (each.name, each.data_dir) == alike), None)
-
-    def _settle(self, kept: Lock, cluster: Cluster, values: Values) -> None:
-        """Wait until it runs with these values, has caught up with what was written before, and stays well."""
-        deadline = self.host.clock() + PATIENCE
-        steady_since: float | None = None
-        leader, need = "", SETTLED * int(values.get(ELECTION) or self.seen.effective.values[ELECTION]) / 1000
-        while True:
-            kept.keep()
-            trouble, now_leader = self._trouble(cluster, values)
-            if trouble or now_leader != leader:
-                leader, steady_since = now_leader, None
-            if not trouble:
-                steady_since = self.host.clock() if steady_since is None else steady_since
-                if self.host.clock() - steady_since >= need:
-                    return
-            if self.host.clock() >= deadline:
-                why = trouble or "the leader changes again and again"
-                raise NodewardError(
-                    what=f"is not well {PATIENCE:.0f} s after its restart: {why}",
-                    where=f"etcd member {self.seen.name}",
-                    remedy="See its log",
-                )
-            self._stop_waiting(trouble)
-            self.host.sleep(INTERVAL)
-
-    def _stop_waiting(self, trouble: str) -> None:
-        """Raise at once where systemd says that it will not start: a value that etcd does not take ends it."""
-        unit = self.seen.site.unit
-        if trouble and unit:
-            state = self.host.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
-            if state == "failed":
-                raise NodewardError(what="does not start", where=unit, remedy=f"See journalctl -u {unit}")
-
-    def _trouble(self, cluster: Cluster, values: Values) -> tuple[str, str]:
-        """Say what is not as it should be yet, '' where all is, and who leads."""
-        own = self._own()
-        if own is None:
-            return "it does not run", ""
-        different = own.effective.differs({name: values[name] for name in NAMES if name in values})
-        if different:
-            return f"it runs with other values of {', '.join(different)}", ""
-        look = _asked(self.etcd)
-        if look.status is None or look.trouble:
-            return look.trouble or "it told no status", ""
-        if not look.status.leader:
-            return "it knows no leader", ""
-        if look.status.applied < cluster.index:
-            return f"it is {cluster.index - look.status.applied} entries behind", look.status.leader
-        return apiserver.trouble(self.host, urlsplit(self.etcd.url).port), look.status.leader
-
-
-def _asked(etcd: Etcd | None) -> Look:
-    if etcd is None:
-        return Look(trouble="it tells no address for clients")
-    try:
-        status = etcd.status()
-        return Look(status, etcd.evidence(), etcd.trouble(status.version))
-    except NodewardError as error:
-        return Look(trouble=f"{error.where}: {error.what}")

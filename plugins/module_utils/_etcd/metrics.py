@@ -59,7 +59,8 @@ class Metrics:
     def value(self, name: str) -> float | None:
         """Return a metric without labels, or the sum over its labels; None where it is not there."""
         found = self.samples.get(name)
-        return sum(found.values()) if found else None
+        total = sum(found.values()) if found else None
+        return total if total is not None and math.isfinite(total) else None
 
     def labels(self, name: str) -> list[dict[str, str]]:
         """Return the labels of each sample of a metric that is not zero."""
@@ -71,7 +72,7 @@ class Metrics:
         for labels, value in self.samples.get(f"{name}_bucket", {}).items():
             known = dict(labels)
             bound = _number(known.get("le", ""))
-            if bound is not None:
+            if bound is not None and not math.isnan(bound) and value >= 0:
                 found.setdefault(known.get(by, ""), {})[bound] = value
         return {key: Histogram(tuple(sorted(buckets.items()))) for key, buckets in found.items()}
 
@@ -98,7 +99,7 @@ def _samples(lines: Iterable[str]) -> Iterator[tuple[str, Labels, float]]:
     for line in lines:
         found = None if line.startswith("#") else _SAMPLE.fullmatch(line.strip())
         value = _number(found["value"]) if found else None
-        if found and value is not None and not math.isnan(value):
+        if found and value is not None and math.isfinite(value):
             pairs = _LABEL.findall(found["labels"] or "")
             yield found["name"], tuple((key, _unescaped(text)) for key, text in pairs), value
 

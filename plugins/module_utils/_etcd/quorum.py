@@ -16,11 +16,15 @@ LAG = 1000
 
 @dataclass(frozen=True)
 class Look:
-    """What one member said: its status and metrics, or why it could not be asked, or why it is not ready."""
+    """What one member said: its status and metrics, or why it could not be asked, or why it is not ready.
+
+    ``url`` is the address at which it answered.
+    """
 
     status: Status | None = None
     evidence: Evidence | None = None
     trouble: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from .._core.apply import forgotten
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Change, Reason, SetKey, WriteFile
+from . import unfinished
 from .flavours import KUBELET
 from .seen import Seen
 
@@ -37,12 +38,15 @@ class Configuration:
             step.check(self._host)
 
     def write(self) -> None:
-        """Write the journal, then the files. For a static pod this is the restart. Raises NodewardError, OSError."""
+        """Write a note, the journal, then the files: for a static pod a restart. Raises NodewardError, OSError."""
+        if self._changes:
+            unfinished.note(self._host, self._seen, self._changes)
         recorded = self._recorded()
         for step in recorded if not self._forget else ():
             step.act(self._host)
+        for path, text in self._rewritten().items():
+            self._host.write_file(path, text, 0o600)  # the mode is that of the file which is there
         for change in self._changes:
-            change.act(self._host)
             change.verify(self._host)
         for step in recorded if self._forget else ():
             step.act(self._host)
@@ -56,11 +60,25 @@ class Configuration:
             self._host.run(["systemctl", "reset-failed", unit])
             self._host.run(["systemctl", "restart", unit])
 
+    def _rewritten(self) -> dict[str, str]:
+        """Return the new text of each file: one write, or who is killed between two leaves half of them.
+
+        Raises NodewardError.
+        """
+        texts: dict[str, str] = {}
+        for change in self._changes:
+            text = texts.get(change.path, self._host.read_text(change.path))
+            texts[change.path] = change.applied(text)
+        return {path: text for path, text in texts.items() if text != self._host.read_text(path)}
+
+    def not_back(self) -> list[str]:
+        """Return the files that are not as they were."""
+        return [path for path, text in self._texts.items() if self._host.read_text(path) != text]
+
     def put_back(self) -> None:
         """Bring files and journal back to what they were. Raises OSError."""
-        for path, text in self._texts.items():
-            if text is not None and self._host.read_text(path) != text:
-                self._host.write_file(path, text, 0o600)
+        for path in self.not_back():
+            self._host.write_file(path, self._texts[path] or "", 0o600)
         if self._host.read_text(journal.PATH) != self._journal:
             if self._journal is None:
                 self._host.remove_file(journal.PATH)

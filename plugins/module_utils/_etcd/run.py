@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from .._core.verbs import describe, diff
-from . import seen
+from . import seen, snapshot, unfinished
 from .member import OUTAGE, RESTART, TRAP, Member, Wanted
 from .settings import NAMES, Value, read
+from .unfinished import Unfinished
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["hardened", "restored"], "default": "hardened"},
@@ -52,20 +53,47 @@ def _values(given: Mapping[str, Any]) -> dict[str, Value]:
     return values
 
 
-def run(host: LocalHost, wanted: list[Wanted], check_mode: bool) -> dict[str, Any]:
+def run(host: LocalHost, wanted: list[Wanted], check_mode: bool, allow: Collection[str] = ()) -> dict[str, Any]:
     """Do it under the node's lock, so that no other run of the collection meets it."""
     with nullcontext() if check_mode else host.lock():
-        return _run(host, wanted, check_mode)
+        return _run(host, wanted, check_mode, allow)
 
 
-def _run(host: Host, wanted: list[Wanted], check_mode: bool) -> dict[str, Any]:
+def _run(host: Host, wanted: list[Wanted], check_mode: bool, allow: Collection[str]) -> dict[str, Any]:
     """Bring the members of this node to what is wanted, one after the other; return the module's result."""
     result: dict[str, Any] = {"changed": False, "changes": [], "pending": [], "findings": [], "diff": [], "members": []}
+    if not check_mode:
+        for folder in {each.snapshot_folder for each in wanted} or {""}:
+            snapshot.age(host, folder)
+    found_now = seen.look(host)
+    left = unfinished.find(host, [each.name for each in found_now])
+    if left is not None:
+        _mend(host, left, allow, result, check_mode)
+        found_now = found_now if check_mode else seen.look(host)
     for each in wanted:
-        for found in seen.look(host):
+        for found in found_now:
             if found.membership is not None and found.membership.cluster_id == each.cluster_id:
                 _one(Member(host, found, each), result, check_mode)
     return result
+
+
+def _mend(host: Host, left: Unfinished, allow: Collection[str], result: dict[str, Any], check_mode: bool) -> None:
+    """Bring a member up again that a killed run has left down."""
+    shown = [{**describe(change), "disrupts": RESTART} for change in left.back]
+    shown = shown or [_shown_restart(left.unit or left.name, RESTART, unfinished.WHY)]
+    if RESTART not in allow:
+        result["pending"] += shown
+        return
+    if not check_mode:
+        try:
+            unfinished.put_back(host, left)
+        except OSError as error:
+            raise NodewardError(
+                f"cannot be put back: {error.strerror}", str(error.filename), "Mend that, then run again"
+            ) from error
+    result["changed"] = True
+    result["changes"] += shown
+    result["diff"] += [diff(change) for change in left.back]
 
 
 def _one(member: Member, result: dict[str, Any], check_mode: bool) -> None:
@@ -78,7 +106,9 @@ def _one(member: Member, result: dict[str, Any], check_mode: bool) -> None:
     if word not in member.wanted.allow:
         result["pending"] += shown
         return
-    if not check_mode:
+    if check_mode:
+        member.check(changes)
+    else:
         done = member.change(changes)
         result["members"].append({"name": member.seen.name, **done})
     result["changed"] = True
@@ -88,11 +118,15 @@ def _one(member: Member, result: dict[str, Any], check_mode: bool) -> None:
 
 def _restart_only(member: Member, word: str) -> dict[str, str | None]:
     place = member.seen.site.unit or member.seen.site.manifest
+    return _shown_restart(place, word, "its files say what is wanted, and it runs with something else")
+
+
+def _shown_restart(place: str, word: str, why: str) -> dict[str, str | None]:
     return {
         "trap": TRAP,
         "target": f"restart {place}",
         "before": None,
         "after": None,
-        "why": "its files say what is wanted, and it runs with something else",
+        "why": why,
         "disrupts": word,
     }

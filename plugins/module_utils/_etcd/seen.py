@@ -17,12 +17,16 @@ from .evidence import Evidence
 from .flavours import Running, Site, recognise
 from .settings import NAMES, Effective, Values, effective
 
+# Seconds by which the time of a file and that of a process' start may be apart for one moment (a clock that is set).
+CLOCKS = 2.0
+
 
 @dataclass(frozen=True)
 class Seen:
     """One member. ``unseen`` says why it could not be asked. ``priorities`` are those of its threads, each once.
 
-    ``scheduler`` is that of the disk with its data, '' where it cannot be told.
+    ``scheduler`` is that of the disk with its data, '' where it cannot be told. ``is_stale``: the file that it was
+    started with was written since, so what it runs with is not known.
     """
 
     running: Running
@@ -32,6 +36,7 @@ class Seen:
     unseen: str = ""
     priorities: tuple[int, ...] = ()
     scheduler: str = ""
+    is_stale: bool = False
 
     @property
     def name(self) -> str:
@@ -68,11 +73,13 @@ class Seen:
             "flavour": self.site.flavour.name,
             "obstacle": self.site.obstacle(wanted),
             "upgrade": self.site.flavour.upgrade,
+            "places": [place.target for place in self.site.places],
             "unit": self.site.unit,
             "manifest": self.site.manifest,
             "values": dict(self.effective.values),
             "given": sorted(self.effective.given),
             "configured": self.configured(),
+            "stale": self.is_stale,
             "evidence": self.evidence.shown(),
             "unseen": self.unseen,
         }
@@ -91,16 +98,26 @@ def _seen(host: Host, each: Running) -> Seen:
         membership = etcd.members()
     except NodewardError as error:
         unseen = f"{error.where}: {error.what}"
+    site = recognise(each, host)
     priorities = (host.io_priority(thread) for thread in threads(host, each.pid))
     return Seen(
         each,
-        recognise(each, host),
+        site,
         evidence,
         membership,
         unseen,
         priorities=tuple(sorted({value for value in priorities if value is not None})),
         scheduler=_scheduler(host, each),
+        is_stale=site.flavour.reads_file and _is_newer(host, each.config_file, evidence),
     )
+
+
+def _is_newer(host: Host, path: str, evidence: Evidence) -> bool:
+    """Tell whether a file was written since the member started."""
+    written = host.modified(path)
+    if written is None or evidence.running_s is None:
+        return False
+    return written > host.wall_clock() - evidence.running_s + CLOCKS
 
 
 def _scheduler(host: Host, each: Running) -> str:

@@ -27,6 +27,8 @@ KEPT = 2  # snapshots, the newest
 OLDEST = 7 * 86400.0  # seconds
 PATIENCE = 60.0  # seconds without a byte
 _NAME = re.compile(r"etcd-.+-([0-9]{8}T[0-9]{6}Z)\.db")
+# What a run that was killed while it wrote has left (the name that write_stream gives it meanwhile).
+_LEFT = re.compile(r"\.etcd-.+-[0-9]{8}T[0-9]{6}Z\.db\.nodeward")
 _SUM = 32
 
 
@@ -35,6 +37,7 @@ def take(host: Host, access: Access, member: tuple[str, str], size: int, data_di
 
     Raises NodewardError. ``size`` is that of the database in bytes; twice as much has to be free.
     """
+    age(host, folder)  # what goes makes room
     name, url = member
     where = folder or _folder(host, data_dir, size)
     if host.free_space(where) < 2 * size:
@@ -52,7 +55,7 @@ def take(host: Host, access: Access, member: tuple[str, str], size: int, data_di
         raise NodewardError(
             what=f"the snapshot cannot be written: {error.strerror}", where=path, remedy="Make room, then run again"
         ) from error
-    _age(host, where, path)
+    age(host, folder)
     return path
 
 
@@ -61,9 +64,12 @@ def chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         if line.strip():
             told = json.loads(line)
+            if not isinstance(told, dict):
+                raise ValueError("it is no answer of etcd's")
             if "error" in told:
                 raise ValueError(str(told["error"])[:200])
-            yield base64.b64decode((told.get("result") or {}).get("blob") or "")
+            result = told.get("result")
+            yield base64.b64decode(str(result.get("blob") or "") if isinstance(result, dict) else "")
 
 
 def _checked(data: Iterable[bytes], url: str) -> Iterator[bytes]:
@@ -90,11 +96,26 @@ def _folder(host: Host, data_dir: str, size: int) -> str:
     return next((folder for folder in roomy if host.disk(folder) != own), (*roomy, FOLDER)[0])
 
 
-def _age(host: Host, folder: str, newest: str) -> None:
-    """Remove our snapshots beyond the newest ones, and all that are too old."""
+def age(host: Host, folder: str = "") -> None:
+    """Remove our snapshots beyond the newest ones, all that are too old, and parts of one. Raises NodewardError."""
+    for each in dict.fromkeys([folder or FOLDER, *ELSEWHERE]):
+        try:
+            _age(host, each)
+        except OSError as error:
+            raise NodewardError(
+                what=f"an old snapshot, which holds every Secret, cannot be removed: {error.strerror}",
+                where=str(error.filename or each),
+                remedy="Remove it by hand, then run again",
+            ) from error
+
+
+def _age(host: Host, folder: str) -> None:
+    for name in host.list_folder(folder):
+        if _LEFT.fullmatch(name):
+            host.remove_file(posixpath.join(folder, name))
     found = [(match[1], name) for name in host.list_folder(folder) for match in [_NAME.fullmatch(name)] if match]
     limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.wall_clock() - OLDEST))
     for number, (stamp, name) in enumerate(sorted(found, reverse=True)):
         path = posixpath.join(folder, name)
-        if (number >= KEPT or stamp < limit) and path != newest:
+        if number >= KEPT or stamp < limit:
             host.remove_file(path)

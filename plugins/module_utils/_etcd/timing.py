@@ -30,6 +30,11 @@ GRAIN = 50
 # How many samples each peer and disk must have: the prober notes a round trip every 30 s.
 RTT_SAMPLES = 4
 FSYNC_SAMPLES = 100
+# How long every member has to have run: what a quiet minute after a start tells is not how it is.
+LEAST_RUNNING = 3600  # seconds
+# Values that are there already stay while they suffice and are at most this many times what would be chosen, so that
+# a measurement at the edge of a step does not restart the members again and again.
+BAND = 2
 
 # While members are restarted one by one, old and new values meet: a follower needs this many heartbeats.
 MIXED_HEARTBEATS = 2
@@ -47,10 +52,23 @@ class Problem:
 
 @dataclass(frozen=True)
 class Choice:
-    """What the measurements choose, None where they do not suffice, and why: a sentence for people."""
+    """What the measurements choose, None where they do not suffice, and why: a sentence for people.
+
+    ``is_thin``: there are too few of them yet. ``least`` is what would just do, not rounded to a step.
+    """
 
     values: Values | None
     why: str
+    is_thin: bool = False
+    least: tuple[float, float] = (0.0, 0.0)
+
+    def keeps(self, present: Values) -> bool:
+        """Tell whether values that are there are as good as the choice."""
+        if self.values is None:
+            return False
+        least = dict(zip((HEARTBEAT, ELECTION), self.least))
+        fits = all(least[name] <= int(present[name]) <= BAND * int(self.values[name]) for name in least)
+        return fits and int(present[ELECTION]) >= GOOD_HEARTBEATS * int(present[HEARTBEAT])
 
 
 def problems(heartbeat: int, election: int, round_trip: float | None = None) -> Iterator[Problem]:
@@ -113,7 +131,7 @@ def _number(values: Values, name: str) -> int:
     return int(values[name])
 
 
-def measured(members: Collection[Evidence], alone: bool = False) -> Choice:
+def measured(members: Collection[Evidence], alone: bool = False, after: int = LEAST_RUNNING) -> Choice:
     """Choose by what the members' own metrics have counted since they started; pure.
 
     All in milliseconds, R the largest p99 of the round trip between two members, F the largest p99 of a WAL fsync:
@@ -123,19 +141,13 @@ def measured(members: Collection[Evidence], alone: bool = False) -> Choice:
 
     The tuning guide asks for a heartbeat of 0.5 to 1.5 round trips and an election timeout of 10; a leader sends
     no heartbeat while its disk makes it wait (FAQ: "disk latency is part of leader liveness"), hence F. Nothing is
-    chosen (values None) with fewer than 4 samples of a peer (it notes one every 30 s) or 100 of a disk, and where
-    the result would be above 50000 ms: then no timeout helps, but a faster disk or a nearer member. ``alone`` is
-    for a cluster of one member, which has no round trip.
+    chosen (values None) with fewer than 4 samples of a peer (it notes one every 30 s) or 100 of a disk, for a member
+    that has not run for ``after`` seconds, and where the result would be above 50000 ms: then no timeout helps, but a
+    faster disk or a nearer member. ``alone`` is for a cluster of one member, which has no round trip.
     """
-    thin = [each for each in members if _is_thin(each, alone)]
-    if thin or not members:
-        least = min((each.rtt_samples for each in thin), default=0)
-        return Choice(
-            None,
-            f"not enough was counted yet: {least} samples of a round trip, {RTT_SAMPLES} needed (one comes every 30 s)"
-            if least < RTT_SAMPLES and not alone
-            else f"not enough was counted yet: a member has fewer than {FSYNC_SAMPLES} samples of its disk",
-        )
+    thin = _why_thin(members, alone, after)
+    if thin:
+        return Choice(None, f"not enough was counted yet: {thin}", is_thin=True)
     trip = largest_round_trip(members) or 0.0
     fsync = max(each.fsync_p99 or 0.0 for each in members)
     heartbeat = _rounded(max(LEAST, 1.5 * trip, fsync))
@@ -143,7 +155,9 @@ def measured(members: Collection[Evidence], alone: bool = False) -> Choice:
     why = f"round trip p99 {trip:g} ms, WAL fsync p99 {fsync:g} ms (the largest of all members){_harm(members)}"
     if election > LONGEST_ELECTION:
         return Choice(None, f"{why}: no election timeout is long enough for that; mend the disk or the network")
-    return Choice({HEARTBEAT: heartbeat, ELECTION: election}, why)
+    needed = max(LEAST, 1.5 * trip, fsync)
+    least = (needed, max(GOOD_HEARTBEATS * needed, ROUND_TRIPS * trip))
+    return Choice({HEARTBEAT: heartbeat, ELECTION: election}, why, least=least)
 
 
 def largest_round_trip(members: Iterable[Evidence]) -> float | None:
@@ -151,8 +165,17 @@ def largest_round_trip(members: Iterable[Evidence]) -> float | None:
     return max((trip for each in members for trip in each.rtt_p99.values()), default=None)
 
 
-def _is_thin(evidence: Evidence, alone: bool) -> bool:
-    return evidence.fsync_samples < FSYNC_SAMPLES or (evidence.rtt_samples < RTT_SAMPLES and not alone)
+def _why_thin(members: Collection[Evidence], alone: bool, after: int) -> str:
+    """Say what is missing, '' where nothing is."""
+    trips = min((each.rtt_samples for each in members), default=0)
+    youngest = min((each.running_s for each in members if each.running_s is not None), default=float(after))
+    if trips < RTT_SAMPLES and not alone:
+        return f"{trips} samples of a round trip, {RTT_SAMPLES} needed (one comes every 30 s)"
+    if not members or any(each.fsync_samples < FSYNC_SAMPLES for each in members):
+        return f"a member has fewer than {FSYNC_SAMPLES} samples of its disk"
+    if youngest < after:
+        return f"a member has run for {youngest:.0f} s, {after} needed (etcd_timing_measured_after)"
+    return ""
 
 
 def _harm(members: Collection[Evidence]) -> str:

@@ -15,11 +15,12 @@ from typing import Any
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import Change
-from .._etcd import decision, seen, timing, version
+from .._etcd import decision, seen, timing, unfinished, version
 from .._etcd.decision import DEFAULT_ELECTION, DEFAULT_HEARTBEAT, FIXED, MODES, Policy
 from .._etcd.evidence import Evidence
 from .._etcd.seen import Seen
 from .._etcd.settings import Value
+from .._etcd.timing import Problem
 from . import etcd_io
 
 __all__ = ["ALLOWS", "OPTIONS", "TRAP", "Facts", "Policy", "going_back", "guard", "observe", "plan", "shown"]
@@ -37,40 +38,48 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "auto_compaction_retention": {"type": "str"},
     "quota_backend_bytes": {"type": "int"},
     "io_priority": {"type": "bool", "default": True},
+    "measured_after": {"type": "int", "default": timing.LEAST_RUNNING},
 }
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The members that run on the node, most often one or none, and our files for their I/O priority."""
+    """The members that run on the node, most often one or none, and our files for their I/O priority.
+
+    ``stranded`` is the name of one that a killed run of etcd_member has left down, '' mostly.
+    """
 
     members: tuple[Seen, ...] = ()
     io: etcd_io.Facts = field(default_factory=etcd_io.Facts)
+    stranded: str = ""
 
 
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
     members = tuple(seen.look(host))
-    return Facts(members, etcd_io.observe(host, members))
+    left = unfinished.find(host, [each.name for each in members])
+    return Facts(members, etcd_io.observe(host, members), left.name if left else "")
 
 
 def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
     """Shape the facts for results: what the controller decides by."""
+    stranded = {"stranded": facts.stranded} if facts.stranded else {}
     if not facts.members:
-        return {"members": []}
+        return {"members": [], **stranded}
     policy = policy or Policy()
     wanted = _wanted(policy)
-    return {"members": [each.shown(wanted) for each in facts.members], "policy": asdict(policy)}
+    return {**stranded, "members": [each.shown(wanted) for each in facts.members], "policy": asdict(policy)}
 
 
 def plan(facts: Facts, policy: Policy) -> Plan:
     """Decide what the node itself does, and say what one member can say of itself; pure."""
+    lost = tuple(_stranded(facts.stranded))
     if not facts.members:
-        return Plan()
+        return Plan(findings=lost)
     refusals = tuple(_refusals(policy))
     if refusals:
         return Plan(refusals=refusals)
-    findings = tuple(finding for each in facts.members for finding in _findings(each, policy))
+    findings = lost + tuple(finding for each in facts.members for finding in _findings(each, policy))
     return Plan(findings=findings) + (etcd_io.plan(facts.io, facts.members, TRAP) if policy.io_priority else Plan())
 
 
@@ -86,13 +95,28 @@ def guard(
     return ()
 
 
+def _stranded(name: str) -> Iterator[Finding]:
+    if name:
+        yield Finding(
+            id=f"{TRAP}.stranded",
+            severity="high",
+            where=f"etcd member {name}",
+            observed="it does not run",
+            wanted="its configuration of before, and a start",
+            why=unfinished.WHY,
+            remedy=f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=etcd_restart",
+            mended=True,
+        )
+
+
 def _wanted(policy: Policy) -> dict[str, Value]:
     return {**timing.pair(policy.heartbeat_interval, policy.election_timeout), **policy.others}
 
 
 def _refusals(policy: Policy) -> Iterator[Refusal]:
     """Refuse variables that no member could run with, before anything else is done."""
-    for problem in decision.value_problems(_wanted(policy)):
+    after = [Problem("measured_after must not be below 0", refused=True)] * (policy.measured_after < 0)
+    for problem in [*after, *decision.value_problems(_wanted(policy))]:
         if problem.refused:
             yield Refusal(
                 trap=TRAP,

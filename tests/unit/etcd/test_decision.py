@@ -93,19 +93,36 @@ def test_what_was_measured_holds_where_it_is_asked_for():
     assert decision.wanted == {"heartbeat-interval": 450, "election-timeout": 4500}
 
 
+def test_a_measurement_at_the_edge_of_a_step_restarts_nobody():
+    def measured(fsync: float) -> Decision:
+        seen = members(heartbeat_interval="200", election_timeout="2000")
+        return decided([replace(each, evidence=replace(QUIET, fsync_p99=fsync)) for each in seen], mode="measured")
+
+    assert [len(measured(fsync).due) for fsync in (149.0, 151.0, 199.0, 201.0)] == [0, 0, 0, 3]
+
+
+def test_with_too_few_measurements_equal_values_are_kept_and_it_is_said():
+    seen = [replace(member, evidence=Evidence()) for member in members()]
+    decision = decided(seen, mode="measured")
+    assert (decision.due, decision.refused) == ((), ())
+    assert [(problem.id, problem.severity) for problem in decision.problems] == [("thin", "info")]
+    assert decided(seen, mode="measured", snapshot_count=5000).wanted["snapshot-count"] == 5000
+
+
 REFUSED: list[tuple[str, list[Member], dict[str, Any], str]] = [
     ("a member was not seen", members()[:2], {}, "1 of 3 members were not seen (ids c3)"),
     ("a member could not be asked", [*members()[:2], replace(members()[2], unseen="does not answer")], {},
      "node3: does not answer"),
     ("nobody told who is a member", [replace(member, peers=()) for member in members()], {}, "list of members"),
-    ("too few measurements", [replace(member, evidence=Evidence()) for member in members()], {"mode": "measured"},
-     "not enough was counted"),
+    ("too few measurements", [*(replace(member, evidence=Evidence()) for member in members()[:2]),
+     members(heartbeat_interval="250")[2]], {"mode": "measured"}, "not enough was counted"),
     ("four heartbeats", members(), {"election_timeout": 1000}, "at least 5 heartbeat intervals"),
     ("a member far away", [replace(m, evidence=replace(QUIET, rtt_p99={"x": 600.0})) for m in members()], {},
      "at least 10 round trips"),
     ("too large a step", members(), {"heartbeat_interval": 1000, "election_timeout": 10000}, "one by one"),
     ("a file that cannot be written", [*members()[:2], replace(members()[2], obstacle="this is kOps")], {},
      "node3: this is kOps"),
+    ("an absurd snapshot count", members(), {"snapshot_count": 10**30}, "at most 1000000000"),
     ("a quota near the database", members(), {"quota_backend_bytes": 10**8}, "below twice the largest database"),
 ]  # fmt: skip
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag, lock
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag, lock, seen
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag import Policy, judge
 
+from tests.unit.core.test_flag_formats import MANIFEST
+from tests.unit.etcd.a_node import MANIFEST_PATH, node
 from tests.unit.etcd.fake_cluster import FakeCluster
 from tests.unit.etcd.test_member import members
 
@@ -24,8 +26,9 @@ VERDICTS: list[tuple[str, int, int, tuple[int, int, int], bool, str]] = [
     ("an empty one", 0, 0, SAFE, False, ""),
     ("more in use than there is", 100 * MIB, 200 * MIB, SAFE, False, ""),
     ("a version that can corrupt it", 600 * MIB, 100 * MIB, UNSAFE, True, "etcd 3.4.23 can corrupt"),
-    ("too large for the kubelet", 2010 * MIB, 100 * MIB, SAFE, True, "it may take 40 s"),
-    ("just small enough", 2000 * MIB, 100 * MIB, SAFE, True, ""),
+    ("too much in use for the kubelet", 5000 * MIB, 2010 * MIB, SAFE, True, "it may take 40 s"),
+    ("just little enough", 5000 * MIB, 2000 * MIB, SAFE, True, ""),
+    ("large, and hardly in use", 9000 * MIB, 100 * MIB, SAFE, True, ""),
 ]
 
 
@@ -43,6 +46,37 @@ def test_the_time_limit_fits_the_size():
     assert defrag.predicted(1000 * MIB) == 20.0
     assert defrag.patience(1000 * MIB) == 70.0
     assert judge(600 * MIB, 0, UNSAFE, Policy(any_version=True)).refused == ""
+
+
+def test_where_no_kubelet_looks_there_is_no_limit():
+    assert judge(50000 * MIB, 20000 * MIB, SAFE, Policy(), None).refused == ""
+    assert "it may take 16 s" in judge(5000 * MIB, 800 * MIB, SAFE, Policy(), 30.0).refused
+
+
+PROBE = "    livenessProbe:\n      failureThreshold: 8\n"
+BUDGETS: list[tuple[str, str, float | None]] = [
+    ("the usual one", MANIFEST, 80.0),
+    ("a longer one", MANIFEST.replace(PROBE, PROBE + "      periodSeconds: 30\n"), 240.0),
+    ("the kubelet's own defaults", MANIFEST.replace("      failureThreshold: 8\n", ""), 30.0),
+    ("none at all", MANIFEST.replace("livenessProbe", "startupProbe"), None),
+    ("nonsense", MANIFEST.replace("failureThreshold: 8", "failureThreshold: many"), 80.0),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [c[1:] for c in BUDGETS], ids=[c[0] for c in BUDGETS])
+def test_the_kubelet_s_budget_is_that_of_the_manifest(text, seconds):
+    [found] = seen.look(node(**{MANIFEST_PATH: text}))
+    assert defrag.budget(found) == seconds
+
+
+def test_a_unit_of_systemd_has_no_budget():
+    assert defrag.budget(seen.look(FakeCluster())[0]) is None
+
+
+@pytest.mark.parametrize("policy", [{"least_bytes": -1}, {"most_in_use": 5.0}, {"most_in_use": float("nan")}])
+def test_thresholds_that_are_none_are_refused(cluster, policy):
+    with pytest.raises(NodewardError, match="etcd_defrag_"):
+        do(cluster, **policy)
 
 
 def do(cluster: FakeCluster, check_mode: bool = False, **policy: Any) -> dict[str, Any]:
@@ -107,7 +141,7 @@ def test_the_lock_is_kept_while_the_member_answers_nothing(cluster, monkeypatch)
     monkeypatch.setattr(lock, "INTERVAL", 0.01)
     with lock.held(cluster, members(cluster), "me") as kept:
         cluster.now += 30
-        with defrag._kept_alive(kept):
+        with kept.alive():
             for _moment in range(200):
                 if "node2 v3/lease/keepalive" in cluster.calls_of_api:
                     break

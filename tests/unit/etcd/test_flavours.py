@@ -69,6 +69,20 @@ def test_a_pod_that_only_claims_to_be_it(text, running):
     assert recognise(running, FakeHost({PATH: text})).flavour.name == "an unknown flavour"
 
 
+def test_two_manifests_of_one_member_are_both_named():
+    copy = "/etc/kubernetes/manifests/etcd-backup.yaml"
+    site = recognise(pod(), FakeHost({PATH: MANIFEST, copy: MANIFEST}))
+    assert f"{copy} and {PATH} are manifests of this same member" in site.obstacle(WANTED)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("ETCD_ELECTION_TIMEOUT", "make it a flag"), ("ETCD_HEARTBEAT_INTERVAL", "does not start again")]
+)
+def test_a_variable_that_the_manifest_has_got_since_counts(name, why):
+    text = MANIFEST.replace("    image:", f'    env:\n    - name: {name}\n      value: "1"\n    image:', 1)
+    assert why in recognise(pod(), FakeHost({PATH: text})).obstacle(WANTED)
+
+
 def test_a_variable_in_a_pod_is_left_to_a_person():
     site = recognise(pod(ETCD_ELECTION_TIMEOUT="1000"), FakeHost({PATH: MANIFEST}))
     assert "make it a flag" in site.obstacle(WANTED)
@@ -141,6 +155,52 @@ def test_a_drop_in_has_the_last_word():
     assert list(written(recognise(unit("--heartbeat-interval=100"), host), host)) == [drop_in]
 
 
+SERVICE = "/etc/systemd/system/etcd.service"
+FLAG = 'DAEMON_ARGS="--heartbeat-interval=100"\n'
+ENVIRONMENT = "[Service]\nEnvironment=ETCD_NAME=a ETCD_HEARTBEAT_INTERVAL=200\n"
+
+# What keeps etcd from starting (pkg/flags verifyEnv), or where a change would have no effect.
+TWICE: list[tuple[str, dict[str, str], str, str, Running, str]] = [
+    ("variable and flag in one file", {SERVICE: PLAIN, "/e": "ETCD_HEARTBEAT_INTERVAL=200\n" + FLAG}, SERVICE, "/e",
+     unit("--heartbeat-interval=100"), "both ETCD_HEARTBEAT_INTERVAL and --heartbeat-interval"),
+    ("variable and flag in two files", {SERVICE: PLAIN, "/e1": "ETCD_HEARTBEAT_INTERVAL=200\n", "/e2": FLAG}, SERVICE,
+     "/e1 /e2", unit("--heartbeat-interval=100"), "both ETCD_HEARTBEAT_INTERVAL and --heartbeat-interval"),
+    ("of another setting", {SERVICE: PLAIN, "/e": 'ETCD_NAME=a\nDAEMON_ARGS="--name b"\n'}, SERVICE, "/e", unit(),
+     "both ETCD_NAME and --name"),
+    ("Environment= and a flag", {SERVICE: ENVIRONMENT + "ExecStart=/usr/bin/etcd --heartbeat-interval=100\n"}, SERVICE,
+     "", unit("--heartbeat-interval=100"), "both ETCD_HEARTBEAT_INTERVAL and --heartbeat-interval"),
+    ("Environment= alone", {SERVICE: ENVIRONMENT + "ExecStart=/usr/bin/etcd\n", "/e": "A=1\n"}, SERVICE, "/e",
+     unit(), f"is set by Environment= or the command in {SERVICE}"),
+    ("Environment= and a file", {SERVICE: ENVIRONMENT + "ExecStart=/usr/bin/etcd\n",
+     "/e": "ETCD_HEARTBEAT_INTERVAL=1\n"}, SERVICE, "/e", unit(), f"is set in /e and {SERVICE}, more than once"),
+    ("flags within Environment=", {SERVICE: '[Service]\nEnvironment="OPTS=--heartbeat-interval=1"\n'
+     "ExecStart=/usr/bin/etcd $OPTS\n"}, SERVICE, "", unit("--heartbeat-interval=1"), "is set by Environment="),
+    ("a shell", {SERVICE: '[Service]\nExecStart=-/bin/bash -c "exec /usr/bin/etcd --name x"\n'}, SERVICE, "", unit(),
+     "a shell starts the program"),
+    ("a second command", {SERVICE: "[Service]\nExecStart=/usr/bin/etcd --name x ; /bin/true\n"}, SERVICE, "", unit(),
+     "a second command"),
+]  # fmt: skip
+
+
+def test_flags_of_what_starts_etcd_are_not_etcd_s():
+    files = {SERVICE: "[Service]\nExecStart=/usr/bin/docker run --name etcd img etcd\n", "/e": "ETCD_NAME=a\n"}
+    site = recognise(unit(ETCD_NAME="a"), with_unit(files, SERVICE, "/e"))
+    assert (site.broken, site.obstacle(WANTED)) == ("", "")
+
+
+@pytest.mark.parametrize("environments", ["/e /etc/environment", "/etc/environment /e"])
+def test_a_new_setting_goes_to_the_file_that_is_etcd_s_own(environments):
+    files = {SERVICE: PLAIN, "/e": "ETCD_NAME=a\n", "/etc/environment": "PATH=/bin\n"}
+    host = with_unit(files, SERVICE, environments)
+    assert list(written(recognise(unit(ETCD_NAME="a"), host), host)) == ["/e"]
+
+
+def test_where_no_file_is_etcd_s_own_a_new_setting_goes_to_the_first():
+    files = {SERVICE: PLAIN, "/e": "A=1\n", "/etc/environment": "PATH=/bin\n"}
+    host = with_unit(files, SERVICE, "/e /etc/environment")
+    assert list(written(recognise(unit(), host), host)) == ["/e"]
+
+
 OBSTACLES: list[tuple[str, dict[str, str], str, str, Running, str]] = [
     ("a package's unit", {"/lib/systemd/system/etcd.service": UNIT}, "/lib/systemd/system/etcd.service", "",
      unit("--heartbeat-interval=100"), "is a package's"),
@@ -150,6 +210,7 @@ OBSTACLES: list[tuple[str, dict[str, str], str, str, Running, str]] = [
      "/e", unit("--heartbeat-interval=100"), "not by a file known here"),
     ("Environment= of the unit", {"/etc/systemd/system/etcd.service": PLAIN, "/e": "A=1\n"},
      "/etc/systemd/system/etcd.service", "/e", unit(ETCD_HEARTBEAT_INTERVAL="1"), "not by a file known here"),
+    *TWICE,
     ("a file that is missing", {"/etc/systemd/system/etcd.service": PLAIN}, "/etc/systemd/system/etcd.service", "/e",
      unit(), "is not there; make it"),
     ("a garbled file", {"/etc/systemd/system/etcd.service": PLAIN, "/e": 'A="1\nB=2\n'},
@@ -204,6 +265,15 @@ def test_rancher_s_own_file_is_edited_never_the_generated_one(name):
     after = K3S.replace("=500", "=250").replace("4294967296\n", "4294967296\n  - election-timeout=5000\n")
     assert written(site, host) == {path: after}
     assert "make it" in recognise(running, FakeHost()).obstacle(WANTED)
+
+
+def test_a_second_file_of_rancher_s_with_the_same_list_is_named():
+    generated, path = "/var/lib/rancher/k3s/server/db/etcd/config", "/etc/rancher/k3s/config.yaml"
+    files = {path: K3S, generated: "a: 1\n", f"{path}.d/a.yaml": "debug: true\n"}
+    running = Running(7, ("etcd", f"--config-file={generated}"))
+    assert recognise(running, FakeHost(files)).obstacle(WANTED) == ""
+    files[f"{path}.d/b.yaml"] = "etcd-arg+:\n  - heartbeat-interval=500\n"
+    assert f"{path}.d/b.yaml has etcd-arg too" in recognise(running, FakeHost(files)).obstacle(WANTED)
 
 
 FOREIGN: list[tuple[str, Running, dict[str, str], str, str]] = [

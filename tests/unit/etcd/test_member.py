@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
+from ansible_collections.nodeward.calico.plugins.filter.etcd import etcd_due
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd import apiserver, lock, quorum, run, snapshot
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
+    apiserver,
+    lock,
+    quorum,
+    run,
+    seen,
+    snapshot,
+    unfinished,
+)
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access, parts
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.api import Etcd
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.decision import Member
+from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_timing
 
 from tests.unit.etcd.a_node import OWN_NET, PID
 from tests.unit.etcd.fake_cluster import DATABASE, ENV, OWN, TEXT, FakeCluster
@@ -20,6 +34,9 @@ from tests.unit.fake_host import FakeHost
 
 VALUES = {"heartbeat-interval": 250, "election-timeout": 5000}
 AFTER = TEXT.replace("INTERVAL=100", "INTERVAL=250").replace("TIMEOUT=1000", "TIMEOUT=5000")
+
+
+API_SERVER = "kube-apiserver\0--etcd-servers=https://127.0.0.1:2379\0"
 
 
 class Locked(FakeCluster):
@@ -37,7 +54,44 @@ def params(**more: Any) -> dict[str, Any]:
 
 
 def do(cluster: Locked, check_mode: bool = False, **more: Any) -> dict[str, Any]:
-    return run.run(cluster, run.wanted(params(**more)), check_mode)  # type: ignore[arg-type]
+    given = params(**more)
+    return run.run(cluster, run.wanted(given), check_mode, given["allow"])  # type: ignore[arg-type]
+
+
+def set_away(cluster: Locked) -> None:
+    cluster.away = {"node3"}
+
+
+def set_learner(cluster: Locked) -> None:
+    cluster.learner = "node3"
+
+
+def set_alarm(cluster: Locked) -> None:
+    cluster.errors = ["NOSPACE"]
+
+
+def set_terms(cluster: Locked) -> None:
+    cluster.terms = {"node3": 8}
+
+
+def set_leaderless(cluster: Locked) -> None:
+    cluster.leader = ""
+
+
+def set_behind(cluster: Locked) -> None:
+    cluster.behind = 3000
+
+
+def set_locked(cluster: Locked) -> None:
+    cluster.locked_by = '{"host": "node3", "for": "restart of etcd node3"}'
+
+
+def set_full(cluster: Locked) -> None:
+    cluster.space = {"/": len(DATABASE)}
+
+
+def set_torn(cluster: Locked) -> None:
+    cluster.snapshot = cluster.snapshot[:-1] + b"?"
 
 
 def test_a_follower_is_changed():
@@ -86,6 +140,125 @@ def test_a_run_that_was_killed_between_writing_and_restarting_is_finished():
     assert journal.PATH not in cluster.files
 
 
+class KilledError(BaseException):
+    """What SIGKILL leaves nothing to do after."""
+
+
+class Killed(Locked):
+    """A cluster whose first run is killed when the unit does not start, and nothing of it is cleaned up."""
+
+    def run(self, command: Sequence[str]) -> str:
+        try:
+            return super().run(command)
+        except NodewardError:
+            if self.restarts == 1:
+                self.frozen = True
+                raise KilledError from None
+            raise
+
+    frozen = False
+
+    def write_file(self, path: str, text: str, mode: int) -> None:
+        if not self.frozen:
+            super().write_file(path, text, mode)
+
+    def remove_file(self, path: str) -> None:
+        if not self.frozen:
+            super().remove_file(path)
+
+
+def killed() -> Killed:
+    cluster = Killed()
+    cluster.bad = "TIMEOUT=5000"
+    with pytest.raises(KilledError):
+        do(cluster)
+    cluster.frozen = False
+    assert "TIMEOUT=5000" in cluster.files[ENV]
+    assert seen.look(cluster) == []
+    return cluster
+
+
+@pytest.mark.parametrize("state", ["hardened", "restored"])
+def test_a_member_that_a_killed_run_has_left_down_is_brought_up_again(state):
+    cluster = killed()
+    assert do(cluster, state=state, clusters={}, allow=[])["pending"]
+    assert do(cluster, True, state=state, clusters={})["changed"] is True
+    assert "TIMEOUT=5000" in cluster.files[ENV], "check mode"
+    result = do(cluster, state=state, clusters={})
+    assert (result["changed"], cluster.files[ENV]) == (True, TEXT)
+    assert seen.look(cluster)[0].name == "node1"
+    assert unfinished.PATH not in cluster.files
+    assert journal.decode(cluster.files[journal.PATH]).entries == ()
+    assert do(cluster, state=state, clusters={})["changed"] is False
+
+
+def test_one_that_still_does_not_start_is_an_error_and_told_of_again():
+    cluster = killed()
+    cluster.bad = "ETCD_NAME"
+    for _again in range(2):
+        with pytest.raises(NodewardError, match="failed"):
+            do(cluster, clusters={})
+    assert cluster.files[ENV] == TEXT
+
+
+def test_the_node_tells_of_one_that_a_killed_run_has_left_down():
+    facts = etcd_timing.observe(killed())
+    assert etcd_timing.shown(facts) == {"members": [], "stranded": "node1"}
+    [finding] = etcd_timing.plan(facts, etcd_timing.Policy()).findings
+    assert (finding.id, finding.severity) == ("etcd_timing.stranded", "high")
+    variables = {"node1": {"node_result": {"facts": {"etcd_timing": etcd_timing.shown(facts)}}}}
+    assert etcd_due(["node1"], variables) == etcd_due(["node1"], variables, restore=True) == ["node1"]
+
+
+def test_what_is_noted_of_a_run_is_gone_after_it_and_garbage_in_it_is_an_error():
+    cluster = Locked()
+    do(cluster)
+    assert unfinished.PATH not in cluster.files
+    cluster.files[unfinished.PATH] = '{"name": 1}'
+    with pytest.raises(NodewardError, match="cannot be read"):
+        do(cluster)
+
+
+class FromFile(Locked):
+    """A member with --config-file, which it reads when it starts, at ``started``; the file is from ``written``."""
+
+    PATH = "/etc/etcd/etcd.yml"
+    started, written = 0.0, -100.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files[f"/proc/{PID}/cmdline"] = f"/usr/local/bin/etcd\0--config-file={self.PATH}\0"
+        self.files[self.PATH] = (
+            "name: node1\nheartbeat-interval: 250\nelection-timeout: 5000\n"
+            "listen-client-urls: https://127.0.0.1:2379\nlisten-metrics-urls: http://127.0.0.1:2381\n"
+        )
+
+    def modified(self, path: str) -> float | None:
+        return 1.7e9 + self.written if path == self.PATH else super().modified(path)
+
+    def run(self, command: Sequence[str]) -> str:
+        told = super().run(command)
+        self.started = self.now if command[1] == "restart" else self.started
+        return told
+
+    def send_http(self, request: Request) -> Answer:
+        told = super().send_http(request)
+        start = f"process_start_time_seconds {1.7e9 + self.started}\n" if request.url.endswith("metrics") else ""
+        return Answer(told.status, told.body + start)
+
+
+def test_a_file_that_was_written_after_the_start_needs_a_restart():
+    cluster = FromFile()
+    assert do(cluster)["changed"] is False
+    cluster.now, cluster.written = 200.0, 100.0
+    result = do(cluster)
+    assert [change["target"] for change in result["changes"]] == ["restart etcd.service"]
+    assert do(cluster)["changed"] is False
+    [told] = [each.shown(VALUES) for each in seen.look(cluster)]
+    assert told["stale"] is False
+    assert Member.read("node1", {**told, "stale": True}).differs(VALUES)
+
+
 def test_the_leader_hands_over_first():
     cluster = Locked()
     cluster.leader = "node1"
@@ -99,8 +272,56 @@ def test_check_mode_changes_nothing_and_foretells():
     foretold = do(cluster, check_mode=True)
     assert cluster.files == before
     assert cluster.restarts == 0
-    assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list"}
+    assert {call.partition(" ")[2] for call in cluster.calls_of_api} == {
+        "v3/cluster/member/list",
+        "v3/maintenance/status",
+    }
     assert foretold["changes"] == do(cluster)["changes"]
+
+
+@pytest.mark.parametrize("spoil", [set_away, set_alarm, set_leaderless])
+def test_check_mode_refuses_where_the_run_would(spoil):
+    cluster = Locked()
+    spoil(cluster)
+    with pytest.raises(NodewardError, match="the cluster is not well"):
+        do(cluster, check_mode=True)
+
+
+def test_a_file_that_holds_both_kinds_of_places_is_written_once():
+    cluster = Locked()
+    cluster.files[ENV] = TEXT.replace("ETCD_HEARTBEAT_INTERVAL=100", 'DAEMON_ARGS="--heartbeat-interval=100"')
+    cluster.files[f"/proc/{PID}/cmdline"] = "/usr/local/bin/etcd\0--heartbeat-interval=100\0"
+    cluster.bad = "interval=250"
+    with pytest.raises(NodewardError, match="was put back"):
+        do(cluster)
+    writes = [path for verb, path in cluster.calls if (verb, path) == ("write", ENV)]
+    assert len(writes) == 2, "there and back"
+
+
+def test_the_error_tells_what_the_files_hold_where_they_cannot_be_put_back():
+    class Full(Locked):
+        def write_file(self, path: str, text: str, mode: int) -> None:
+            if path == ENV and text == TEXT:
+                raise OSError(errno.ENOSPC, "No space left on device", path)
+            super().write_file(path, text, mode)
+
+    cluster = Full()
+    cluster.bad = "TIMEOUT=5000"
+    with pytest.raises(NodewardError, match=r"No space left.*is NOT that of before: bring back /etc/etcd\.env"):
+        do(cluster)
+    assert journal.PATH in cluster.files, "restore still knows the way"
+
+
+def test_an_api_server_that_was_not_ready_before_takes_no_restart_back():
+    class Unready(Locked):
+        def send_http(self, request: Request) -> Answer:
+            return Answer(500, "") if ":6443" in request.url else super().send_http(request)
+
+    cluster = Unready()
+    cluster.files |= {"/proc/9/comm": "kube-apiserver\n", "/proc/9/cmdline": API_SERVER}
+    cluster.links["/proc/9/ns/net"] = OWN_NET
+    assert do(cluster)["changed"] is True
+    assert cluster.restarts == 1
 
 
 def test_without_consent_nothing_is_written_and_it_waits():
@@ -116,42 +337,6 @@ def test_one_that_cannot_be_missed_needs_another_consent(voters):
     cluster.leader = "node1"
     assert [change["disrupts"] for change in do(cluster)["pending"]] == ["etcd_outage"]
     assert do(cluster, allow=["etcd_outage"])["changed"] is True
-
-
-def set_away(cluster: Locked) -> None:
-    cluster.away = {"node3"}
-
-
-def set_learner(cluster: Locked) -> None:
-    cluster.learner = "node3"
-
-
-def set_alarm(cluster: Locked) -> None:
-    cluster.errors = ["NOSPACE"]
-
-
-def set_terms(cluster: Locked) -> None:
-    cluster.terms = {"node3": 8}
-
-
-def set_leaderless(cluster: Locked) -> None:
-    cluster.leader = ""
-
-
-def set_behind(cluster: Locked) -> None:
-    cluster.behind = 3000
-
-
-def set_locked(cluster: Locked) -> None:
-    cluster.locked_by = '{"host": "node3", "for": "restart of etcd node3"}'
-
-
-def set_full(cluster: Locked) -> None:
-    cluster.space = {"/": len(DATABASE)}
-
-
-def set_torn(cluster: Locked) -> None:
-    cluster.snapshot = cluster.snapshot[:-1] + b"?"
 
 
 GATES = [
@@ -271,6 +456,26 @@ def test_what_cannot_be_edited_is_an_error_here():
         do(cluster)
 
 
+def test_what_could_not_be_gone_back_to_is_not_restarted():
+    cluster = Locked()
+    cluster.files[ENV] = TEXT.replace("TIMEOUT=1000", "TIMEOUT=300")
+    with pytest.raises(NodewardError, match="no way back: the election timeout"):
+        do(cluster)
+    cluster.files[ENV] = TEXT + "DAEMON_ARGS=--heartbeat-interval=100\n"
+    with pytest.raises(NodewardError, match="both ETCD_HEARTBEAT_INTERVAL and --heartbeat"):
+        do(cluster)
+    assert cluster.restarts == 0
+
+
+def test_the_way_back_too_is_refused_where_it_would_not_start():
+    cluster = Locked()
+    do(cluster)
+    cluster.files[ENV] += "DAEMON_ARGS=--heartbeat-interval=100\n"
+    with pytest.raises(NodewardError, match=r"no way back: etcd\.service gives etcd both"):
+        do(cluster, state="restored", clusters={"cafe": {}})
+    assert cluster.restarts == 1
+
+
 # --- the lock ---------------------------------------------------------------------------------------
 
 
@@ -295,10 +500,134 @@ def test_a_lock_that_nobody_kept_is_lost():
     with lock.held(cluster, members(cluster), "me") as kept:
         cluster.forgets_leases = True
         cluster.now += 30
+        for _again in range(2):
+            with pytest.raises(NodewardError, match="the lock was lost"):
+                kept.keep()
+
+
+def test_a_lock_that_nobody_could_keep_is_lost_after_its_lease():
+    cluster = FakeCluster()
+    with lock.held(cluster, members(cluster), "me") as kept:
+        cluster.away = {"node1", "node2"}
+        cluster.now += 30
         kept.keep()
-        cluster.now += 61
+        cluster.now += 31
         with pytest.raises(NodewardError, match="the lock was lost"):
             kept.keep()
+
+
+class Localhost(Locked):
+    """A cluster whose members tell addresses at which they are not met from elsewhere, and then one that is right."""
+
+    urls: tuple[str, ...] = ("https://0.0.0.0:2379", "https://localhost:2379")
+
+    def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+        told = super()._told(name, path, body)
+        if path == "v3/cluster/member/list" and isinstance(told, dict):
+            for each in told["members"]:
+                each["clientURLs"] = [*self.urls, *each["clientURLs"]]
+        return told
+
+
+def test_a_dead_member_does_not_pass_for_well_because_our_own_answers_in_its_place():
+    cluster = Localhost()
+    cluster.away = {"node3"}
+    with pytest.raises(NodewardError, match=r"node3 is not well .*0\.0\.0\.0:2379 is answered by another member"):
+        do(cluster)
+    assert cluster.restarts == 0
+
+
+def test_a_member_is_asked_at_all_of_its_addresses_and_keeps_the_lock_at_the_one_that_it_answers():
+    cluster = Localhost()
+    assert do(cluster)["changed"] is True
+    assert "node2 v3/lease/keepalive" in cluster.calls_of_api
+    assert "node1 v3/lease/keepalive" not in cluster.calls_of_api
+
+
+def test_the_cluster_is_looked_at_again_after_the_snapshot():
+    class Dies(Locked):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            self.away = {"node3"}
+            return super().stream(request)
+
+    cluster = Dies()
+    with pytest.raises(NodewardError, match=r"node3 is not well"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, TEXT)
+
+
+def test_the_leader_of_after_the_snapshot_hands_over():
+    class Elects(Locked):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            self.leader = "node1"
+            return super().stream(request)
+
+    assert do(Elects())["members"][0]["moved_leader_to"] in ("node2", "node3")
+
+
+class Leased(Locked):
+    """A cluster whose lease ends as etcd's does, and in which ``slow`` takes 120 s."""
+
+    slow = ""
+    granted = 0.0
+
+    def _pass(self, name: str) -> None:
+        for _second in range(24 if name == self.slow else 0):
+            self.now += 5
+            asked = len(self.calls_of_api)
+            for _moment in range(500):
+                if len(self.calls_of_api) > asked:
+                    break
+                time.sleep(0.01)
+
+    def _locked(self, path: str) -> dict[str, Any]:
+        if path == "v3/lease/keepalive" and self.now - self.granted > lock.LEASE:
+            return {"result": {}}
+        if path in ("v3/lease/grant", "v3/lease/keepalive"):
+            self.granted = self.now
+        return super()._locked(path)
+
+    def run(self, command: Sequence[str]) -> str:
+        self._pass(command[1])
+        return super().run(command)
+
+    def stream(self, request: Request) -> Iterator[bytes]:
+        self._pass("snapshot")
+        return super().stream(request)
+
+
+@pytest.mark.parametrize("slow", ["restart", "snapshot"])
+def test_the_lock_is_kept_while_something_takes_longer_than_its_lease(slow, monkeypatch):
+    monkeypatch.setattr(lock, "INTERVAL", 0.001)
+    cluster = Leased()
+    cluster.slow = slow
+    assert do(cluster)["changed"] is True
+    assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
+def test_a_lock_that_is_lost_meanwhile_takes_no_good_restart_back():
+    class Revoked(Locked):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.forgets_leases = bool(self.restarts)
+
+    cluster = Revoked()
+    with pytest.raises(NodewardError, match="new configuration and is well, but the lock was lost"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
+def test_a_lock_that_is_lost_before_the_writing_leaves_everything_as_it_is():
+    class Revoked(Locked):
+        def stream(self, request: Request) -> Iterator[bytes]:
+            self.forgets_leases = True
+            self.now += 30
+            return super().stream(request)
+
+    cluster = Revoked()
+    with pytest.raises(NodewardError, match="the lock was lost"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, TEXT)
 
 
 def test_a_killed_run_s_lock_is_waited_for():
@@ -312,6 +641,56 @@ def test_a_killed_run_s_lock_is_waited_for():
     cluster.locked_by = "a killed one"
     with lock.held(cluster, members(cluster), lock.holder("node1", "x")):
         assert lock.LEASE < cluster.now < lock.PATIENCE
+
+
+GARBAGE = [
+    '{"header": {}, "members": "x"}',
+    '{"header": [1], "members": []}',
+    '{"header": {}, "members": [{"ID": "1", "clientURLs": "http://x"}]}',
+    '{"header": {"member_id": "1"}, "raftTerm": "many"}',
+    '{"errors": {"a": 1}, "members": 1}',
+    '{"dbSize": {}, "members": {"a": 1}, "raftTerm": [1]}',
+    "[]",
+    "null",
+]
+
+
+@pytest.mark.parametrize("body", GARBAGE)
+def test_what_etcd_does_not_say_is_an_error_of_ours(body):
+    host = FakeHost()
+    host.answers = {
+        f"POST {OWN}/v3/{path}": Answer(200, body) for path in ("cluster/member/list", "maintenance/status")
+    }
+    etcd = Etcd(host, Access(OWN))
+    told = 0
+    for ask in (etcd.members, etcd.status):
+        try:
+            ask()
+        except NodewardError:
+            told += 1
+    assert told
+
+
+def test_ids_and_addresses_that_are_none():
+    host = FakeHost()
+    body = {
+        "header": {"member_id": "²", "cluster_id": "9" * 5000},
+        "members": [{"ID": None, "clientURLs": [None, "x"]}],
+    }
+    host.answers = {f"POST {OWN}/v3/cluster/member/list": Answer(200, json.dumps(body))}
+    listing = Etcd(host, Access(OWN)).members()
+    assert (listing.cluster_id, listing.asked, listing.members[0].client_urls) == ("", "", ("x",))
+    assert parts("https://[::1") == parts("http://a:99999999") == ("", None)
+
+
+@pytest.mark.parametrize("body", ["[1]", '{"result": 7}', '{"result": {"blob": "?"}}', "x"])
+def test_a_snapshot_of_garbage_is_an_error(body):
+    class Garbles(FakeCluster):
+        def send_http(self, _request: Request) -> Answer:
+            return Answer(200, body + "\n")
+
+    with pytest.raises(NodewardError, match=r"broke off|not whole"):
+        take(Garbles())
 
 
 # --- snapshots --------------------------------------------------------------------------------------
@@ -337,6 +716,20 @@ def test_old_snapshots_go():
     newest = take(cluster)
     left = [path for path in cluster.files if path.startswith(snapshot.FOLDER)]
     assert sorted(left) == sorted([f"{snapshot.FOLDER}/{name}" for name in (names[1], "mine.db")] + [newest])
+
+
+def test_what_a_killed_run_has_left_of_a_snapshot_goes_with_every_run_and_so_do_old_ones():
+    cluster = Locked()
+    do(cluster)
+    [whole] = [path for path in cluster.files if path.endswith(".db")]
+    for folder in snapshot.ELSEWHERE:
+        for name in (".etcd-node1-20231114T000000Z.db.nodeward", "etcd-node1-20200101T000000Z.db"):
+            cluster.files[f"{folder}/{name}"] = "Secrets"
+    do(cluster, check_mode=True)
+    assert "Secrets" in cluster.files.values()
+    assert do(cluster)["changed"] is False
+    assert "Secrets" not in cluster.files.values()
+    assert whole in cluster.files
 
 
 def test_a_snapshot_that_breaks_off_is_an_error():

@@ -88,7 +88,7 @@ labels = st.lists(
 ).map(lambda pairs: tuple(dict(pairs).items()))
 samples = st.dictionaries(
     st.from_regex(r"[a-z_:][a-z0-9_:]{0,10}", fullmatch=True),
-    st.dictionaries(labels, st.floats(allow_nan=False), min_size=1, max_size=3),
+    st.dictionaries(labels, st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=3),
     max_size=4,
 )
 
@@ -115,3 +115,29 @@ def test_a_value_is_the_sum_over_its_labels():
     assert seen.histograms("a") == {}
     assert parse('h_bucket{le="x"} 1\n').histograms("h") == {}
     assert metrics.parse("a NaN\n").value("a") is None
+
+
+FSYNC = 'etcd_disk_wal_fsync_duration_seconds_bucket{le="%s"} %s\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "etcd_server_heartbeat_send_failures_total +Inf\n",
+        "etcd_mvcc_db_total_size_in_bytes 1e999\n",
+        'etcd_mvcc_db_total_size_in_bytes{a="1"} 1e308\netcd_mvcc_db_total_size_in_bytes{a="2"} 1e308\n',
+        "process_start_time_seconds -Inf\n",
+        FSYNC % ("0.001", "-5"),
+        FSYNC % ("NaN", "500"),
+        FSYNC % ("+Inf", "+Inf"),
+    ],
+)
+def test_what_no_etcd_counts_is_passed_over(text):
+    assert Evidence.of(parse(text), now=1.7e9) == Evidence()
+
+
+@settings(max_examples=50)
+@given(st.text(st.sampled_from('etcd_bucket{le="+Inf"} NaN1e9-.\n'), max_size=80))
+def test_no_garbage_is_an_error(text):
+    for name in ("etcd_mvcc_db_total_size_in_bytes", "etcd_disk_wal_fsync_duration_seconds_bucket"):
+        Evidence.of(parse(f"{name}{text}\n{name} {text}"), now=1.7e9)

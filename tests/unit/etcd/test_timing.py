@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import timing
@@ -98,6 +99,32 @@ def test_the_choice_says_why():
     assert "3 samples of a round trip, 4 needed" in timing.measured([evidence(rtt_samples=3)]).why
     assert "fewer than 100 samples of its disk" in timing.measured([evidence(fsync_samples=1)]).why
     assert "mend the disk or the network" in timing.measured([evidence(fsync=9000)]).why
+
+
+def test_a_member_has_to_have_run_for_a_while():
+    young = replace(evidence(), running_s=120.0)
+    choice = timing.measured([evidence(), young])
+    assert (choice.values, choice.is_thin) == (None, True)
+    assert "has run for 120 s, 3600 needed (etcd_timing_measured_after)" in choice.why
+    assert timing.measured([evidence(), young], after=60).values == pair(100, 1000)
+
+
+KEPT: list[tuple[str, float, tuple[int, int], bool]] = [
+    ("what is chosen", 149.0, (150, 1500), True),
+    ("just enough", 150.0, (150, 1500), True),
+    ("no more enough", 150.1, (150, 1500), False),
+    ("back below the step", 149.9, (200, 2000), True),
+    ("twice of it", 149.9, (300, 3000), True),
+    ("more than twice of it", 99.0, (250, 2500), False),
+    ("an election timeout that is far longer", 99.0, (100, 5000), False),
+    ("too few heartbeats", 99.0, (200, 1000), False),
+]
+
+
+@pytest.mark.parametrize(("fsync", "present", "kept"), [c[1:] for c in KEPT], ids=[c[0] for c in KEPT])
+def test_values_that_suffice_are_kept_within_a_band(fsync, present, kept):
+    assert timing.measured([evidence(fsync=fsync)]).keeps(pair(*present)) is kept
+    assert not timing.measured([]).keeps(pair(*present))
 
 
 def test_a_cluster_of_one_has_no_round_trip():

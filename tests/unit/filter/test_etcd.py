@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+import pytest
 from ansible_collections.nodeward.calico.plugins.filter.etcd import (
     FilterModule,
     etcd_decision,
@@ -82,12 +83,55 @@ def test_where_nothing_was_measured_it_says_why():
     assert (finding["wanted"], "not enough" in finding["why"]) == ("nothing", True)
 
 
-def test_the_way_back_is_for_those_whose_journal_knows_of_one():
+PLACE = "env /etc/etcd.env#ETCD_HEARTBEAT_INTERVAL,ETCD_ELECTION_TIMEOUT,A,B,C,D"
+
+
+def hardened(*hosts: str, before: str = "ETCD_HEARTBEAT_INTERVAL=100", now: tuple[int, int] = (250, 5000)):
+    """Return hostvars of a cluster that was hardened, on whose ``hosts`` a way back waits."""
     variables = told()
-    for name in ("node1", "node3"):
-        variables[name]["node_result"]["pending"] = [{"trap": "etcd_timing"}]
-    variables["node2"]["node_result"]["pending"] = [{"trap": "pid_limits"}]
-    assert etcd_due(HOSTS, variables, restore=True) == ["node3", "node1"]
+    for host in ("node1", "node2", "node3"):
+        result = variables[host]["node_result"]
+        [member] = result["facts"]["etcd_timing"]["members"]
+        member["values"] = {**member["values"], "heartbeat-interval": now[0], "election-timeout": now[1]}
+        member["places"] = [PLACE]
+        change = {
+            "trap": "etcd_timing", "target": PLACE, "after": before,
+            "before": f"ETCD_HEARTBEAT_INTERVAL={now[0]} ETCD_ELECTION_TIMEOUT={now[1]}",
+        }  # fmt: skip
+        result["pending"] = [change, {"trap": "pid_limits", "target": "x"}] if host in hosts else []
+    return variables
+
+
+ALL = ("node1", "node2", "node3")
+
+
+def test_the_way_back_is_for_those_whose_journal_knows_of_one_the_leader_last():
+    assert etcd_due(HOSTS, hardened(*ALL), restore=True) == ["node2", "node3", "node1"]
+    result = etcd_decision(HOSTS, hardened(*ALL), restore=True)
+    assert (result["due"]["node2"], result["findings"]) == ({"cafe": {}}, [])
+    assert etcd_decision(HOSTS, hardened(), restore=True) == {
+        "changed": False,
+        "changes": [],
+        "findings": [],
+        "due": {},
+    }
+
+
+BACK: list[tuple[str, list[str], dict[str, dict[str, Any]], str]] = [
+    ("a partial view", ["node1", "node2"], hardened(*ALL), "1 of 3 members were not seen"),
+    ("only some of them", HOSTS, hardened("node1", "node3"), "leave the members unequal (etcd1 100/1000 ms, etcd2 250"),
+    ("a step that is too large", HOSTS, hardened(*ALL, now=(1000, 10000)), "values in between"),
+    ("values that etcd does not take", HOSTS, hardened(*ALL, before="ETCD_HEARTBEAT_INTERVAL=999"), "at least 5"),
+]
+
+
+@pytest.mark.parametrize(("hosts", "variables", "why"), [c[1:] for c in BACK], ids=[c[0] for c in BACK])
+def test_the_way_back_keeps_to_the_rules_of_the_way_there(hosts, variables, why):
+    result = etcd_decision(hosts, variables, restore=True)
+    assert result["due"] == {}
+    finding = result["findings"][0]
+    assert (finding["id"], finding["severity"]) == ("etcd_timing.not_done", "high")
+    assert why in finding["observed"]
 
 
 def test_kubeadm_s_copy_is_set_once_no_member_waits_any_more():

@@ -60,6 +60,7 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
         "flavour": "kubeadm",
         "obstacle": "",
         "upgrade": member["upgrade"],
+        "places": [f"pod-flags {MANIFEST_PATH}#{','.join(member['values'])}"],
         "unit": "",
         "manifest": MANIFEST_PATH,
         "values": {
@@ -68,18 +69,19 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
         },
         "given": ["heartbeat-interval"],
         "configured": member["values"] | {"snapshot-count": 10000},
+        "stale": False,
         "evidence": {},
         "unseen": "",
     }  # fmt: skip
     assert shown["policy"] == {
         "mode": "fixed", "heartbeat_interval": 250, "election_timeout": 5000, "snapshot_count": None,
         "auto_compaction_mode": None, "auto_compaction_retention": None, "quota_backend_bytes": None,
-        "io_priority": True,
+        "io_priority": True, "measured_after": 3600,
     }  # fmt: skip
     # nothing secret leaves the node, and all of it can travel
     assert "PEM" not in json.dumps(shown)
     [decision] = decide([Member.read("node1", member)], {"node1": Policy()})
-    assert decision.missing == tuple(sorted(TEXT_IDS[1:]))
+    assert decision.missing == sorted(TEXT_IDS[1:])
 
 
 def test_it_is_asked_with_its_own_certificates_and_nothing_that_costs_a_write():

@@ -8,6 +8,7 @@ import re
 from . import flag_words
 from .base import UnsureError
 
+_SHELLS = ("sh", "bash", "dash", "ash")
 _START = re.compile(r"[ \t]*ExecStart[ \t]*=")
 
 
@@ -50,7 +51,17 @@ def _span(text: str) -> tuple[int, int]:
         position += len(line)
     if len(found) != 1:
         raise UnsureError(f"it has {len(found)} lines ExecStart=", 1)
+    _require_plain(_flat(text[slice(*found[0])]).split())
     return found[0]
+
+
+def _require_plain(words: list[str]) -> None:
+    """Refuse what may end before the last word of the line: a shell's text, and a second command."""
+    program = words[0].lstrip("-@:+!").rpartition("/")[2] if words else ""
+    if program in _SHELLS:
+        raise UnsureError("a shell starts the program", 1)
+    if ";" in words:
+        raise UnsureError("a second command follows in ExecStart=", 1)
 
 
 def _flat(command: str) -> str:

@@ -57,9 +57,13 @@ class SetKey:
     def _rewritten(self, host: Host) -> str | None:
         """Return the file's text with the key as it should be; None where no file is, and need not be."""
         text = host.read_text(self.path)
+        if text is None and self.after is None:
+            return None
+        return self.applied(text)
+
+    def applied(self, text: str | None) -> str:
+        """Return the file's text with the key as it should be. Raises NodewardError."""
         if text is None:
-            if self.after is None:
-                return None
             raise self._error("there is no such file")
         try:
             return FORMATS[self.format].put(text, self.key, self.after)

@@ -62,6 +62,11 @@ class Place:
         """Every key, always all of them: journals name the place by it."""
         return ",".join(self.keys[name] for name in NAMES)
 
+    @property
+    def target(self) -> str:
+        """The place as changes and journals name it."""
+        return f"{self.format} {self.path}#{self.key}"
+
     def present(self) -> dict[str, str]:
         """Return the settings that stand there, as they are written. Raises UnsureError."""
         found = parted(FORMATS[self.format].get(self.text, self.key))
@@ -85,6 +90,7 @@ class Flavour:
     ``restarts`` is what starts it again: the KUBELET when its file changes, or its UNIT, or '' (nothing of ours).
     ``priority_by_unit`` tells whether systemd can give it its I/O priority. ``upgrade`` says what writes the
     configuration anew and has to be told too; ``remedy`` where a person sets it, for one that we do not touch.
+    ``reads_file``: what it runs with is only told by a file that may have changed since.
     """
 
     name: str
@@ -93,6 +99,7 @@ class Flavour:
     upgrade: str = ""
     remedy: str = ""
     quotes_words: bool = False
+    reads_file: bool = False
 
     @property
     def is_ours(self) -> bool:
@@ -107,7 +114,8 @@ class Flavour:
 class Site:
     """Where one running etcd is configured. ``homes`` say for each setting which of the places it belongs to.
 
-    ``obstacles`` are those settings that stand where we do not write, and why.
+    ``obstacles`` are those settings that stand where we do not write, and why. ``broken`` says why etcd would not start
+    again with its files as they are, so that there is no way back to them.
     """
 
     flavour: Flavour
@@ -116,7 +124,7 @@ class Site:
     unit: str = ""
     manifest: str = ""
     obstacles: Mapping[str, str] = field(default_factory=dict)
-    given: Mapping[str, str] = field(default_factory=dict)
+    broken: str = ""
 
     def configured(self) -> dict[str, Value]:
         """Return what the files say: what the next start would give it. Raises UnsureError."""
@@ -129,7 +137,7 @@ class Site:
         return found
 
     def changes(self, wanted: Values, reason: Reason) -> list[SetKey]:
-        """Return the writes that make the files say what is wanted, one for each file. Raises UnsureError."""
+        """Return the writes that make the files say what is wanted, one for each place. Raises UnsureError."""
         changes = []
         for number, place in enumerate(self.places):
             own = {
@@ -145,6 +153,8 @@ class Site:
         """Say why these cannot be written here, '' where they can."""
         if not self.flavour.is_ours:
             return f"this is {self.flavour.name}: {self.flavour.remedy}"
+        if self.broken:
+            return self.broken
         told = [self.obstacles[name] for name in wanted if name in self.obstacles]
         lost = [name for name in wanted if name not in self.obstacles and name not in self.homes]
         if told or lost:

@@ -7,7 +7,7 @@ from ..._core.host import Host
 from ..settings import NAMES
 from .base import UNIT, Flavour, Place, Running, Site
 
-FLAVOUR = Flavour("config-file", restarts=UNIT, priority_by_unit=True, quotes_words=True)
+FLAVOUR = Flavour("config-file", restarts=UNIT, priority_by_unit=True, quotes_words=True, reads_file=True)
 
 
 def recognise(running: Running, host: Host) -> Site | None:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+
 from ..._core.host import Host
 from ..settings import NAMES
 from .base import UNIT, Flavour, Place, Running, Site
@@ -16,6 +19,8 @@ _SERVERS = {
     "/var/lib/rancher/k3s/server/db/etcd/config": (K3S, "/etc/rancher/k3s/config.yaml", "k3s.service"),
 }
 LIST = "etcd-arg"
+# Read after the file itself, in the order of their names; each takes the place of a list, or adds to it (etcd-arg+).
+_LIST = re.compile(rf"^[\"']?{LIST}\+?[\"']?[ \t]*:", re.MULTILINE)
 
 
 def recognise(running: Running, host: Host) -> Site | None:
@@ -27,6 +32,15 @@ def recognise(running: Running, host: Host) -> Site | None:
     text = host.read_text(path)
     if text is None:
         why = f"{path} is not there; make it (an empty file will do)"
+        return Site(flavour, unit=unit, obstacles=dict.fromkeys(NAMES, why))
+    folder = f"{path}.d"
+    also = [
+        name
+        for name in host.list_folder(folder)
+        if name.endswith((".yaml", ".yml")) and _LIST.search(host.read_text(posixpath.join(folder, name)) or "")
+    ]
+    if also:
+        why = f"{posixpath.join(folder, also[0])} has {LIST} too; move it into {path}"
         return Site(flavour, unit=unit, obstacles=dict.fromkeys(NAMES, why))
     place = Place("list-args", path, {name: f"{LIST}:{name}" for name in NAMES}, text)
     return Site(flavour, (place,), dict.fromkeys(NAMES, 0), unit=unit)

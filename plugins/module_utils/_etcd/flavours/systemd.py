@@ -7,15 +7,14 @@ A setting is changed where it stands: etcd does not start with both a variable a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from ..._core.errors import NodewardError
 from ..._core.formats import UnsureError, env, unit_flags
 from ..._core.host import Host
 from ..settings import NAMES, variable
+from . import unit as units
 from .base import UNIT, Flavour, Place, Running, Site
+from .unit import Unit
 
 FLAVOUR = Flavour("systemd", restarts=UNIT, priority_by_unit=True)
 KUBESPRAY = Flavour(
@@ -33,24 +32,6 @@ CONTAINERS = {"etcd.service": "/etc/etcd.env", "etcd-events.service": "/etc/etcd
 # Files below are a package's: its next version writes them anew.
 OF_PACKAGES = ("/usr/lib/", "/lib/", "/run/")
 
-_START = re.compile(r"^[ \t]*ExecStart[ \t]*=[ \t]*\S", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """What systemd knows of a unit: its files in reading order, and its environment files with their texts."""
-
-    name: str
-    files: Mapping[str, str]
-    environments: Mapping[str, str]
-    missing: tuple[str, ...] = ()
-
-    @property
-    def start(self) -> str:
-        """The file whose ExecStart counts, '' where none can be told."""
-        having = [path for path, text in self.files.items() if _START.search(text)]
-        return having[-1] if having else ""
-
 
 def recognise(running: Running, host: Host) -> Site | None:
     """Find the unit of a process, or the one that started its container, and where its settings stand."""
@@ -60,7 +41,7 @@ def recognise(running: Running, host: Host) -> Site | None:
     is_container = not name
     if is_container:
         name = next((unit for unit, path in CONTAINERS.items() if _is_of(host.read_text(path), running)), "")
-    unit = _unit(host, name) if name else None
+    unit = units.read(host, name) if name else None
     if unit is None:
         return None
     flavour = FLAVOUR
@@ -68,7 +49,7 @@ def recognise(running: Running, host: Host) -> Site | None:
         flavour = DOCKER if is_container else KUBESPRAY
     if is_container and CONTAINERS[name] not in unit.environments:
         text = host.read_text(CONTAINERS[name]) or ""
-        unit, flavour = _Unit(name, {}, {CONTAINERS[name]: text}), DOCKER
+        unit, flavour = Unit(name, {}, {CONTAINERS[name]: text}), DOCKER
     return _site(flavour, unit, running)
 
 
@@ -81,31 +62,7 @@ def _is_of(text: str | None, running: Running) -> bool:
     return all(value and env.unquoted(value) == running.environment.get(key) for key, value in zip(keys, told))
 
 
-def _unit(host: Host, name: str) -> _Unit | None:
-    """Ask systemd; None where it does not know the unit or does not answer."""
-    properties = "FragmentPath,DropInPaths,EnvironmentFiles"
-    try:
-        shown = host.run(["systemctl", "show", f"--property={properties}", name]).splitlines()
-    except NodewardError:
-        return None
-    told: dict[str, list[str]] = {}
-    for line in shown:
-        key, _equals, value = line.partition("=")
-        told.setdefault(key, []).append(value)
-    paths = [*told.get("FragmentPath", []), *" ".join(told.get("DropInPaths", [])).split()]
-    files = {path: host.read_text(path) or "" for path in paths if path}
-    # 'EnvironmentFiles=/etc/default/etcd (ignore_errors=yes)', a line for each
-    named = [value.rpartition(" (")[0] or value for value in told.get("EnvironmentFiles", []) if value]
-    texts = {path: host.read_text(path) for path in named}
-    return _Unit(
-        name,
-        files,
-        {path: text for path, text in texts.items() if text is not None},
-        tuple(path for path, text in texts.items() if text is None),
-    )
-
-
-def _site(flavour: Flavour, unit: _Unit, running: Running) -> Site:
+def _site(flavour: Flavour, unit: Unit, running: Running) -> Site:
     places = list(_places(unit))
     homes: dict[str, int] = {}
     obstacles: dict[str, str] = {}
@@ -122,45 +79,49 @@ def _site(flavour: Flavour, unit: _Unit, running: Running) -> Site:
         {name: used.index(number) for name, number in homes.items()},
         unit=unit.name,
         obstacles=obstacles,
+        broken=units.why_it_would_not_start(unit),
     )
 
 
-def _places(unit: _Unit) -> Iterator[Place]:
+def _places(unit: Unit) -> Iterator[Place]:
     """Yield everything that settings may stand in: variables, flags within a variable, ExecStart."""
     for path, text in unit.environments.items():
         yield Place("env", path, {name: variable(name) for name in NAMES}, text)
-        for holder in _flag_variables(unit, text):
+        for holder in unit.holders(text):
             yield Place("env", path, {name: f"{holder}:{name}" for name in NAMES}, text)
     if unit.start:
         yield Place("unit-flags", unit.start, {name: name for name in NAMES}, unit.files[unit.start])
 
 
-def _flag_variables(unit: _Unit, text: str) -> list[str]:
-    """Return the variables of an environment file that ExecStart takes as words: $DAEMON_ARGS, $ETCD_OPTS."""
-    start = unit.files.get(unit.start, "")
-    return [name for name in dict.fromkeys(env.names(text)) if re.search(rf"\$(?:{name}\b|\{{{name}\}})", start)]
-
-
-def _home(name: str, unit: _Unit, running: Running, places: list[Place]) -> int | str:
+def _home(name: str, unit: Unit, running: Running, places: list[Place]) -> int | str:
     """Return the number of the place where a setting stands or belongs, or why there is none."""
     try:
         standing = [number for number, place in enumerate(places) if name in place.present()]
     except UnsureError as unsure:
         return f"its files cannot be read safely ({unsure})"
-    if len(standing) > 1 and len({places[number].format for number in standing}) > 1:
-        return f"{name} is set in {' and '.join(places[number].path for number in standing)}: leave one of them"
+    found = [places[number].path for number in standing]
+    found += [path for path in [unit.elsewhere(name)] if path]
+    kinds = {(places[number].format, places[number].keys[name] == variable(name)) for number in standing}
+    if len(found) > 1 and (len(found) > len(standing) or len(kinds) > 1):
+        return f"{name} is set in {' and '.join(dict.fromkeys(found))}, more than once: leave one of them"
+    if found and not standing:
+        return f"{name} is set by Environment= or the command in {found[0]}; move it into a file of EnvironmentFile="
     if standing:
         return _writable(places, standing[-1])
     return _new_home(name, unit, running, places)
 
 
-def _new_home(name: str, unit: _Unit, running: Running, places: list[Place]) -> int | str:
+def _new_home(name: str, unit: Unit, running: Running, places: list[Place]) -> int | str:
     """Return where a setting belongs that stands nowhere yet, or why there is no such place."""
     if name in running.flags or variable(name) in running.environment:
-        return f"{name} is set by something that {unit.name} starts or by its Environment=, not by a file known here"
+        return f"{name} is set by something that {unit.name} starts, not by a file known here"
     by_variable = [number for number, place in enumerate(places) if place.keys[name] == variable(name)]
     if by_variable:
-        return by_variable[-1]
+        # one that is etcd's own, rather than one that it shares (/etc/environment)
+        own = [
+            number for number in by_variable if any(key.startswith("ETCD_") for key in env.names(places[number].text))
+        ]
+        return (*own[-1:], by_variable[0])[0]
     if unit.missing:
         return f"{unit.missing[0]}, which {unit.name} names, is not there; make it"
     starts = [number for number, place in enumerate(places) if place.format == "unit-flags"]

@@ -1,0 +1,124 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What systemd knows of a unit that runs etcd, and what in it would keep etcd from starting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ..._core.errors import NodewardError
+from ..._core.formats import UnsureError, env
+from ..._core.host import Host
+from ..settings import variable
+
+_START = re.compile(r"^[ \t]*ExecStart[ \t]*=[ \t]*\S", re.MULTILINE)
+_COMMAND = re.compile(r"[ \t]*ExecStart[ \t]*=(?P<command>.*)", re.DOTALL)
+_ENVIRONMENT = re.compile(r"[ \t]*Environment[ \t]*=")
+_FLAG = re.compile(r"(?<!\S)[\"']?--?(?P<name>[a-z][a-z0-9-]*)")
+_VARIABLE = re.compile(r"(?<![A-Za-z0-9_])ETCD_(?P<name>[A-Z][A-Z0-9_]*)=")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What systemd knows of a unit: its files in reading order, and its environment files with their texts."""
+
+    name: str
+    files: Mapping[str, str]
+    environments: Mapping[str, str]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def start(self) -> str:
+        """The file whose ExecStart counts, '' where none can be told."""
+        having = [path for path, text in self.files.items() if _START.search(text)]
+        return having[-1] if having else ""
+
+    def holders(self, text: str) -> list[str]:
+        """Return the variables of an environment file that ExecStart takes as words: $DAEMON_ARGS, $ETCD_OPTS."""
+        start = self.files.get(self.start, "")
+        return [name for name in dict.fromkeys(env.names(text)) if re.search(rf"\$(?:{name}\b|\{{{name}\}})", start)]
+
+    def elsewhere(self, name: str) -> str:
+        """Return the file of the unit that sets this beside the flags of ExecStart, '' where none does."""
+        for path, line in self._lines():
+            in_variables = _ENVIRONMENT.match(line) and name in _flags(line.partition("=")[2].replace("=", " ", 1))
+            if in_variables or name in _variables(line):
+                return path
+        return ""
+
+    def doubled(self) -> str:
+        """Name an option that is given both as a variable and as a flag, '' where none is. Raises UnsureError.
+
+        With such files etcd does not start again (pkg/flags verifyEnv), and there would be no way back.
+        """
+        given: set[str] = {name for _path, line in self._lines() for name in _variables(line)}
+        flags: set[str] = set()
+        for text in self.environments.values():
+            given |= {_option(name) for name in env.names(text) if name.startswith("ETCD_")}
+            for holder in self.holders(text):
+                flags |= _flags(env.unquoted(env.get(text, holder) or ""))
+        for _path, line in self._lines(self.start):
+            flags |= _own_flags(line)
+        twice = sorted(given & flags)
+        return f"{variable(twice[0])} and --{twice[0]}" if twice else ""
+
+    def _lines(self, of: str = "") -> Iterator[tuple[str, str]]:
+        for path, text in self.files.items():
+            for line in re.sub(r"\\\r?\n", " ", text).splitlines() if of in ("", path) else ():
+                if line.lstrip()[:1] not in ("#", ";", ""):
+                    yield path, line
+
+
+def read(host: Host, name: str) -> Unit | None:
+    """Ask systemd; None where it does not know the unit or does not answer."""
+    properties = "FragmentPath,DropInPaths,EnvironmentFiles"
+    try:
+        shown = host.run(["systemctl", "show", f"--property={properties}", name]).splitlines()
+    except NodewardError:
+        return None
+    told: dict[str, list[str]] = {}
+    for line in shown:
+        key, _equals, value = line.partition("=")
+        told.setdefault(key, []).append(value)
+    paths = [*told.get("FragmentPath", []), *" ".join(told.get("DropInPaths", [])).split()]
+    files = {path: host.read_text(path) or "" for path in paths if path}
+    # 'EnvironmentFiles=/etc/default/etcd (ignore_errors=yes)', a line for each
+    named = [value.rpartition(" (")[0] or value for value in told.get("EnvironmentFiles", []) if value]
+    texts = {path: host.read_text(path) for path in named}
+    return Unit(
+        name,
+        files,
+        {path: text for path, text in texts.items() if text is not None},
+        tuple(path for path, text in texts.items() if text is None),
+    )
+
+
+def why_it_would_not_start(unit: Unit) -> str:
+    """Say what is wrong with the files as they are, '' where nothing is known."""
+    try:
+        twice = unit.doubled()
+    except UnsureError as unsure:
+        return f"the files of {unit.name} cannot be read safely ({unsure})"
+    return f"{unit.name} gives etcd both {twice}, with which it does not start again: leave one of them" * bool(twice)
+
+
+def _option(name: str) -> str:
+    return name.removeprefix("ETCD_").lower().replace("_", "-")
+
+
+def _variables(line: str) -> set[str]:
+    return {_option(found["name"]) for found in _VARIABLE.finditer(line)}
+
+
+def _flags(words: str | Iterable[str]) -> set[str]:
+    text = words if isinstance(words, str) else " ".join(words)
+    return {found["name"] for found in _FLAG.finditer(text)}
+
+
+def _own_flags(line: str) -> set[str]:
+    """Return the flags of etcd in ExecStart; those before its name are of what starts it (docker run --name)."""
+    found = _COMMAND.match(line)
+    words = found["command"].split() if found else []
+    programs = [number for number, word in enumerate(words) if word.rpartition("/")[2] == "etcd"]
+    return _flags(words[programs[-1] + 1 :]) if programs else set()

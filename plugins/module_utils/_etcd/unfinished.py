@@ -1,0 +1,110 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""What a run was doing to a member, kept on the node until the member is well: a killed run leaves it behind.
+
+A member that runs tells by its files and its options what is left to do. One that a bad value keeps down tells
+nothing, and nobody could find out by whom and how it was run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+
+from .._core import journal
+from .._core.errors import NodewardError
+from .._core.host import Host
+from .._core.verbs import Reason, SetKey
+from . import access, health, seen
+from .api import Etcd
+from .members import asked
+from .seen import Seen
+
+PATH = f"{journal.FOLDER}/etcd-unfinished.json"
+MODE = 0o600
+TRAP = "etcd_timing"
+WHY = "a run that was killed has left this member with a configuration with which it does not start"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The member's name, the unit that runs it ('' for the kubelet), and how what was written goes back."""
+
+    name: str
+    unit: str
+    back: tuple[SetKey, ...]
+
+
+def note(host: Host, found: Seen, changes: Sequence[SetKey]) -> None:
+    """Keep what is about to be written. Raises OSError."""
+    kept = [{**asdict(change), "reason": change.reason.disrupts} for change in changes]
+    host.write_file(PATH, json.dumps({"name": found.name, "unit": found.site.unit, "changes": kept}) + "\n", MODE)
+
+
+def done(host: Host) -> None:
+    """Forget it: the member is well. Raises OSError."""
+    if host.read_text(PATH) is not None:
+        host.remove_file(PATH)
+
+
+def find(host: Host, running: Collection[str]) -> Unfinished | None:
+    """Return what a killed run has left down, None where its member is among those that run."""
+    try:
+        told = json.loads(host.read_text(PATH) or "null")
+        if told is None or told["name"] in running:
+            return None
+        changes = [
+            SetKey(str(each["format"]), str(each["path"]), str(each["key"]), each["after"], each["before"],
+                   Reason(TRAP, WHY, disrupts=str(each["reason"])))
+            for each in told["changes"]
+        ]  # fmt: skip
+        back = tuple(change for change in changes if change.present(host) == change.before != change.after)
+        return Unfinished(str(told["name"]), str(told["unit"]), back)
+    except (ValueError, KeyError, TypeError) as error:
+        raise NodewardError(
+            what=f"cannot be read ({type(error).__name__})", where=PATH, remedy="See that etcd is well, then remove it"
+        ) from error
+
+
+def put_back(host: Host, left: Unfinished) -> None:
+    """Put back what the killed run has written, start the member and see it well. Raises NodewardError, OSError."""
+    for change in left.back:
+        change.check(host)
+        change.act(host)
+    _forget(host, left)
+    if left.unit:
+        host.run(["systemctl", "daemon-reload"])
+        host.run(["systemctl", "reset-failed", left.unit])
+        host.run(["systemctl", "restart", left.unit])
+    deadline = host.clock() + health.PATIENCE
+    while True:
+        why = _trouble(host, left)
+        if not why:
+            done(host)
+            return
+        health.require_no_failure(host, left.unit)
+        if host.clock() >= deadline:
+            raise NodewardError(
+                what=f"its configuration was put back, and it is not well {health.PATIENCE:.0f} s later: {why}",
+                where=f"etcd member {left.name}",
+                remedy="See its log",
+            )
+        host.sleep(health.INTERVAL)
+
+
+def _forget(host: Host, left: Unfinished) -> None:
+    """Bring the journal to what is now: what is as before the first run needs no way back any more."""
+    text = host.read_text(journal.PATH)
+    known = journal.decode(text)
+    entries = dict(known.entries)
+    first = [each.target for each in left.back if each.target in entries and entries[each.target].before == each.after]
+    after = known.record([each for each in left.back if each.target in entries]).without(first)
+    if after != known:
+        host.write_file(journal.PATH, after.encode(), journal.MODE)
+
+
+def _trouble(host: Host, left: Unfinished) -> str:
+    for each in seen.look(host):
+        if each.name == left.name:
+            return each.unseen or asked(Etcd(host, access.of(each.running, host))).trouble
+    return "it does not run"
