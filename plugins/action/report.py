@@ -14,7 +14,7 @@ from ..plugin_utils._report import compare, keep
 from ..plugin_utils._report.findings import SEVERITIES, failures
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "kind": {"type": "str", "required": True, "choices": ["audit", "harden", "restore"]},
+    "kind": {"type": "str", "required": True, "choices": ["audit", "harden", "restore", "defrag"]},
     "folder": {"type": "path", "required": True},
     "fail_on": {"type": "str", "choices": list(SEVERITIES)},
 }

@@ -20,7 +20,7 @@ options:
     description: What was run.
     type: str
     required: true
-    choices: [audit, harden, restore]
+    choices: [audit, harden, restore, defrag]
   folder:
     description: The folder on the control machine, made when it is not there.
     type: path

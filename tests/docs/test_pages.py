@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.nodeward.calico.plugins.action.report import ARGUMENTS
 
 ROOT = Path(__file__).parents[2]
 COLLECTION = "nodeward.calico"
@@ -74,3 +76,12 @@ def test_role_page(name: str) -> None:
     assert main["description"]
     assert list(undescribed(main.get("options", {}), "options")) == []
     assert [option for option in main.get("options", {}) if not option.startswith(f"{name}_")] == []
+
+
+def test_every_playbook_s_kind_of_report_is_known_everywhere() -> None:
+    playbooks = "".join(path.read_text() for path in (ROOT / "playbooks").glob("*.yml"))
+    kinds = set(re.findall(r"^ +report_kind: (\w+)$", playbooks, re.MULTILINE))
+    assert kinds == set(page("module", "report", MODULES)["doc"]["options"]["kind"]["choices"])
+    assert kinds == set(page("role", "report", ROLES)["entry_points"]["main"]["options"]["report_kind"]["choices"])
+    assert kinds == set(json.loads((ROOT / "docs/report.schema.json").read_text())["properties"]["kind"]["enum"])
+    assert kinds == set(ARGUMENTS["kind"]["choices"])

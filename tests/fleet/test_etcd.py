@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.lab import Lab
 ONLY = ("--tags", "etcd_timing")
 ALLOWED = (*ONLY, "-e", "harden_allow=etcd_restart")
 LIMIT = 300.0  # seconds for one run: each member has to be steady for ten, forty were measured
+Record = Callable[[str, object], None]
 OLD, NEW = ("100", "1000"), ("250", "5000")
 
 
@@ -70,7 +71,7 @@ def test_a_member_that_is_down_keeps_all_others_from_being_touched(cluster: Etcd
     assert (written(cluster), cluster.pids_of("node1", "node3")) == (before, pids)
 
 
-def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet) -> None:
+def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet, record_property: Record) -> None:
     """The handler of other tools restarts all at once, and is the contrast: both under the same writer."""
     with Writer(cluster) as writer:
         time.sleep(1)
@@ -78,7 +79,9 @@ def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet) -> 
         time.sleep(1)
     assert run.code == 0
     assert cluster.values() == dict.fromkeys(NODES, NEW)
-    print(f"one at a time: {len(writer.acknowledged)} writes, the longest gap {writer.gap():.3f} s")
+    record_property(
+        "measured", f"one at a time: {len(writer.acknowledged)} writes, the longest gap {writer.gap():.3f} s"
+    )
     assert writer.lost() == []
     assert writer.fewest >= 2
     assert writer.gap() <= 1.0
@@ -98,9 +101,11 @@ def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet) -> 
         cluster.on_all(lambda node: restart.get(node, "systemctl restart etcd"))
         cluster.wait()
         time.sleep(1)
-    print(f"all at once: {len(handler.acknowledged)} writes, the longest gap {handler.gap():.3f} s")
-    assert handler.fewest < 2
-    assert handler.gap() > writer.gap()
+    record_property(
+        "measured", f"all at once: {len(handler.acknowledged)} writes, the longest gap {handler.gap():.3f} s"
+    )
+    # two restarts at once are enough for an outage, whether or not the watch looked at that moment
+    assert handler.gap() > 2 * writer.gap()
 
 
 def _saved(cluster: EtcdLab, node: str) -> str:
@@ -121,7 +126,9 @@ def test_a_value_that_etcd_does_not_take_is_put_back_and_ends_the_play(cluster: 
     assert cluster.values() == dict.fromkeys(NODES, NEW)
 
 
-def test_defragmentation_under_the_writer_takes_the_leader_last(cluster: EtcdLab, here: Fleet) -> None:
+def test_defragmentation_under_the_writer_takes_the_leader_last(
+    cluster: EtcdLab, here: Fleet, record_property: Record
+) -> None:
     cluster.fill(12)
     before, leader = cluster.sizes(), cluster.leader()
     words = ("-e", "etcd_defrag_least_bytes=4000000")
@@ -133,7 +140,7 @@ def test_defragmentation_under_the_writer_takes_the_leader_last(cluster: EtcdLab
     with Writer(cluster) as writer:
         run = here.play("defrag", *words, "-e", "etcd_defrag_any_version=true")
     assert run.code == 0
-    print(f"defragmented: {before} -> {cluster.sizes()}, the longest gap {writer.gap():.3f} s")
+    record_property("measured", f"defragmented: {before} -> {cluster.sizes()}, the longest gap {writer.gap():.3f} s")
     assert writer.lost() == []
     for node in NODES:
         [change] = run.node(node)["changes"]
@@ -149,11 +156,11 @@ def test_the_way_back_goes_the_same_way(cluster: EtcdLab, here: Fleet) -> None:
     assert run.code == 0
     assert cluster.values() == dict.fromkeys(NODES, OLD)
     for node in NODES:
-        told = cluster.lab.run(node, "ls /var/lib/nodeward/journal.json 2>&1 || true").stdout
-        assert "No such file" in told
+        left = cluster.lab.run(node, "cat /var/lib/nodeward/journal.json 2>/dev/null || true").stdout
+        assert left == "", node
 
 
-def test_a_slow_link_makes_measured_choose_other_values(cluster: EtcdLab, here: Fleet) -> None:
+def test_a_slow_link_makes_measured_choose_other_values(cluster: EtcdLab, here: Fleet, record_property: Record) -> None:
     """A round trip is noted every 30 s, and four are needed: this waits for minutes, quiet and slow."""
     quiet = _chosen_after(here, "100/1000 ms")
     assert quiet == "100/1000 ms"
@@ -161,7 +168,8 @@ def test_a_slow_link_makes_measured_choose_other_values(cluster: EtcdLab, here: 
 
     cluster.delay("node2", 0.04)
     slow = _chosen_after(here, "", unlike=quiet)
-    print(f"measured: quiet {quiet}, with 80 ms more to node2 {slow}")
+    record_property("measured", f"measured chooses {quiet} when quiet, {slow} with 80 ms more to node2")
+    print(f"measured: quiet {quiet}, slow {slow}")
     heartbeat, election = map(int, slow.removesuffix(" ms").split("/"))
     assert 100 < heartbeat <= 500
     assert election == 10 * heartbeat

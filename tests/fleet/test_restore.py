@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -18,6 +19,15 @@ def look(fleet: Fleet) -> dict[str, list[str]]:
     return {node: fleet.look(node) for node in NODES}
 
 
+def differences(one: dict[str, list[str]], other: dict[str, list[str]]) -> list[str]:
+    """The lines that only one of two looks has: a comparison of the whole would print thousands."""
+    return [f"{node}: {line}" for node in NODES for line in sorted(set(one[node]) ^ set(other[node]))]
+
+
+def journals(fleet: Fleet) -> dict[str, dict[str, Any]]:
+    return {node: json.loads(fleet.lab.run(node, f"cat {JOURNAL}").stdout)["entries"] for node in NODES}
+
+
 def targets(node: dict[str, Any]) -> list[str]:
     return sorted(change["target"] for change in node["changes"])
 
@@ -26,25 +36,27 @@ def test_everything_is_as_it_was_before_the_first_run(fleet: Fleet) -> None:
     first = look(fleet)
     assert fleet.play("harden", "-e", "pid_limits_pid_max=1000000").code == 0
     assert fleet.play("harden").code == 0
-    hardened = look(fleet)
+    hardened, known = look(fleet), journals(fleet)
     assert all(hardened[node] != first[node] for node in NODES), "there is nothing to restore"
 
     checked = fleet.play("restore", *ALLOWED, "--check", "--diff")
     assert checked.code == 0
-    assert look(fleet) == hardened, "check mode wrote to a node"
+    assert differences(look(fleet), hardened) == [], "check mode wrote to a node"
 
     done = fleet.play("restore", *ALLOWED)
     assert done.code == 0
     for node in NODES:
         assert targets(done.node(node)) == targets(checked.node(node)) != []
-    assert look(fleet) == first
+    assert differences(look(fleet), first) == []
 
     again = fleet.play("restore", *ALLOWED)
     assert [again.recap(node)["changed"] for node in NODES] == [0, 0, 0]
-    assert look(fleet) == first
+    assert differences(look(fleet), first) == []
 
     assert fleet.play("harden").code == 0
-    assert look(fleet) == hardened
+    # node3 has pyroute2 from the start now, so that its journal has the same entries in another order
+    unlike = [line for line in differences(look(fleet), hardened) if not line.endswith(f"  {JOURNAL}")]
+    assert (unlike, journals(fleet)) == ([], known)
 
 
 def test_what_someone_else_changed_since_is_left_and_named(fleet: Fleet) -> None:
@@ -67,7 +79,7 @@ def test_a_corrupt_journal_is_kept_aside_and_nothing_is_lost(fleet: Fleet) -> No
     assert refused.code == 2
     assert "the journal of earlier changes cannot be read" in refused.node("node1")["error"]
     assert "Put back a good copy" in refused.node("node1")["error"]
-    assert look(fleet) == before
+    assert differences(look(fleet), before) == []
 
     done = fleet.play("harden", "--limit", "node1")
     assert done.code == 0
@@ -87,7 +99,7 @@ def test_a_killed_restore_is_finished_by_the_next(fleet: Fleet, printed: str) ->
     assert fleet.play("harden").code == 0
     kill_when_printed(fleet.command("nodeward.calico.restore", "--forks=1", *ALLOWED), printed)
     assert fleet.play("restore", *ALLOWED).code == 0
-    assert look(fleet) == first
+    assert differences(look(fleet), first) == []
 
 
 def test_consent_that_means_nothing_is_refused_before_anything_is_done(fleet: Fleet) -> None:
@@ -95,4 +107,4 @@ def test_consent_that_means_nothing_is_refused_before_anything_is_done(fleet: Fl
     run = fleet.play("harden", "-e", "harden_allow=kubelet_restat")
     assert run.code != 0
     assert "Did you mean kubelet_restart?" in run.output
-    assert look(fleet) == before
+    assert differences(look(fleet), before) == []

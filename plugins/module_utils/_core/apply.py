@@ -39,7 +39,7 @@ def apply(changes: Sequence[Change], host: Host, settled: Settled = lambda: None
 
 def check_restore(changes: Sequence[Change], host: Host) -> None:
     """Raise NodewardError for whatever can be known to fail when these places go back."""
-    for step in _first_at_each_place((*changes, *_forgotten([change.target for change in changes], host))):
+    for step in _first_at_each_place((*changes, *forgotten([change.target for change in changes], host))):
         step.check(host)
 
 
@@ -48,7 +48,7 @@ def restore(changes: Sequence[Change], forget: Collection[str], host: Host, sett
 
     The journal comes last: a run that is killed before knows the values still.
     """
-    _run((*changes, *_forgotten(forget, host)), host, settled)
+    _run((*changes, *forgotten(forget, host)), host, settled)
 
 
 def _run(steps: Sequence[Change], host: Host, settled: Settled) -> None:
@@ -121,7 +121,7 @@ def _missing_folders(folder: str, host: Host) -> list[str]:
     return [*_missing_folders(posixpath.dirname(folder), host), folder]
 
 
-def _forgotten(targets: Collection[str], host: Host) -> tuple[Change, ...]:
+def forgotten(targets: Collection[str], host: Host) -> tuple[Change, ...]:
     """Return the writing of the journal without these places; an empty journal is no journal."""
     before = host.read_text(journal.PATH)
     known = journal.decode(before)

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._core import journal
+from .._core.apply import forgotten
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .._core.verbs import Reason, SetKey, WriteFile
+from .._core.verbs import Change, Reason, SetKey, WriteFile
 from . import unfinished
 from .flavours import KUBELET
 from .seen import Seen
@@ -33,23 +34,22 @@ class Configuration:
         """Raise NodewardError for what can be known to fail, having only looked."""
         for change in self._changes:
             change.check(self._host)
-        recorded = self._recorded()
-        if recorded is not None:
-            recorded.check(self._host)
+        for step in self._recorded():
+            step.check(self._host)
 
     def write(self) -> None:
         """Write a note, the journal, then the files: for a static pod a restart. Raises NodewardError, OSError."""
         if self._changes:
             unfinished.note(self._host, self._seen, self._changes)
         recorded = self._recorded()
-        if recorded is not None and not self._forget:
-            recorded.act(self._host)
+        for step in recorded if not self._forget else ():
+            step.act(self._host)
         for path, text in self._rewritten().items():
             self._host.write_file(path, text, 0o600)  # the mode is that of the file which is there
         for change in self._changes:
             change.verify(self._host)
-        if recorded is not None and self._forget:
-            recorded.act(self._host)
+        for step in recorded if self._forget else ():
+            step.act(self._host)
 
     def start(self) -> None:
         """Have systemd start it anew, in order: etcd hands its leadership over at SIGTERM. Raises NodewardError."""
@@ -85,16 +85,15 @@ class Configuration:
             else:
                 self._host.write_file(journal.PATH, self._journal, journal.MODE)
 
-    def _recorded(self) -> WriteFile | None:
-        known = journal.decode(self._journal)
+    def _recorded(self) -> Sequence[Change]:
         if self._forget:
-            after = known.without([change.target for change in self._changes])
-        else:
-            after = known.record(self._changes)
-        if not self._changes or after == known:
-            return None
+            return forgotten([change.target for change in self._changes], self._host)
+        known = journal.decode(self._journal)
+        after = known.record(self._changes)
+        if after == known:
+            return ()
         reason = Reason("journal", "what restore goes by")
-        return WriteFile(journal.PATH, self._journal, after.encode(), reason, journal.MODE)
+        return (WriteFile(journal.PATH, self._journal, after.encode(), reason, journal.MODE),)
 
 
 def told(error: Exception) -> str:

@@ -415,8 +415,7 @@ def test_the_way_back_is_that_of_the_journal():
     do(cluster)
     result = do(cluster, state="restored", clusters={"cafe": {}})
     assert (cluster.files[ENV], result["changed"]) == (TEXT, True)
-    entries = journal.decode(cluster.files.get(journal.PATH)).entries
-    assert entries == ()
+    assert journal.PATH not in cluster.files
     assert do(cluster, state="restored", clusters={"cafe": {}})["changed"] is False
 
 
