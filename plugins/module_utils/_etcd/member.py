@@ -203,6 +203,12 @@ class Member:
             unfinished.done(self.host)
         except (NodewardError, OSError) as error:
             failed = told(error)
+            if not configuration.writes:
+                raise NodewardError(
+                    what=f"{failed}; nothing was written, so there is nothing to put back",
+                    where=f"etcd member {self.seen.name} ({self._place()})",
+                    remedy="See its log, and that of the kubelet for a static pod",
+                ) from error
             try:
                 configuration.put_back()
                 with kept.alive():

@@ -27,6 +27,11 @@ class Configuration:
         self._journal = host.read_text(journal.PATH)
 
     @property
+    def writes(self) -> bool:
+        """Whether there is anything to write: a restart may be all that a killed run has left to do."""
+        return bool(self._changes)
+
+    @property
     def by_kubelet(self) -> bool:
         return self._seen.site.flavour.restarts == KUBELET
 

@@ -259,6 +259,15 @@ def test_a_file_that_was_written_after_the_start_needs_a_restart():
     assert Member.read("node1", {**told, "stale": True}).differs(VALUES)
 
 
+def test_a_restart_that_is_all_there_is_to_do_is_not_done_twice():
+    cluster = Locked()
+    cluster.files[ENV] = AFTER
+    cluster.never_ready = True
+    with pytest.raises(NodewardError, match="nothing was written, so there is nothing to put back"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
 def test_the_leader_hands_over_first():
     cluster = Locked()
     cluster.leader = "node1"
