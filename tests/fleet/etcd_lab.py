@@ -133,6 +133,16 @@ class EtcdLab:
             f"  - command:\n    - etcd\n{flags}    image: etcd:3.4.23\n    name: etcd\n  hostNetwork: true\n"
         )
 
+    def delay(self, node: str, seconds: float) -> None:
+        """Let the others reach a member through a slow link from now on."""
+        address, script = self.addresses[node], "/usr/local/lib/lab/delay_proxy.py"
+        self.write(node, script, Path(__file__).with_name("delay_proxy.py").read_text())
+        self.lab.run(
+            node, f"systemd-run --quiet --unit=lab-delay /usr/bin/python3 {script} {address} 2390 2380 {seconds}"
+        )
+        told = self.status(node)["header"]["member_id"]
+        self.call(node, "/v3/cluster/member/update", {"ID": told, "peerURLs": [f"https://{address}:2390"]})
+
     # --- asking it ------------------------------------------------------------------------------------
 
     def call(self, node: str, path: str, body: dict[str, Any], timeout: float = 5.0) -> dict[str, Any]:

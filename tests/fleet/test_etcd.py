@@ -158,3 +158,31 @@ def test_the_way_back_goes_the_same_way(cluster: EtcdLab, here: Fleet) -> None:
     for node in NODES:
         left = cluster.lab.run(node, "cat /var/lib/nodeward/journal.json 2>/dev/null || true").stdout
         assert left == "", node
+
+
+def test_a_slow_link_makes_measured_choose_other_values(cluster: EtcdLab, here: Fleet, record_property: Record) -> None:
+    """A round trip is noted every 30 s, and four are needed: this waits for minutes, quiet and slow."""
+    quiet = _chosen_after(here, "100/1000 ms")
+    assert quiet == "100/1000 ms"
+    assert cluster.values() == dict.fromkeys(NODES, OLD)
+
+    cluster.delay("node2", 0.04)
+    slow = _chosen_after(here, "", unlike=quiet)
+    record_property("measured", f"measured chooses {quiet} when quiet, {slow} with 80 ms more to node2")
+    print(f"measured: quiet {quiet}, slow {slow}")
+    heartbeat, election = map(int, slow.removesuffix(" ms").split("/"))
+    assert 100 < heartbeat <= 500
+    assert election == 10 * heartbeat
+    assert cluster.values() == dict.fromkeys(NODES, OLD), "audit only tells"
+
+
+def _chosen_after(here: Fleet, wanted: str, unlike: str = "") -> str:
+    """Return what audit says that `measured` would choose, once it says something of the kind."""
+    deadline = time.monotonic() + 240
+    while True:
+        run = here.play("audit", *ONLY, "-e", "etcd_timing_measured_after=60")
+        [measured] = found(run, "etcd_timing.measured")
+        chosen = str(measured["wanted"])
+        if (chosen == wanted if wanted else chosen not in ("nothing", unlike)) or time.monotonic() > deadline:
+            return chosen
+        time.sleep(20)

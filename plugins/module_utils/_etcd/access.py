@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -61,7 +62,7 @@ def of(running: Running, host: Host) -> Access:
     loopback = [url for url in clients if parts(url)[0] in ("127.0.0.1", "localhost", "::1")]
     metrics = _urls(options.get("listen-metrics-urls", ""))
     client = (loopback or clients)[0]
-    if client.startswith("http:"):
+    if not any(url.startswith("https:") for url in (client, *metrics[:1])):
         return Access(client, metrics[0] if metrics else "")
     return Access(
         client,
@@ -84,7 +85,7 @@ def parts(url: str) -> tuple[str, int | None]:
 def local(url: str) -> str:
     """Return an address that can be connected to, for one that is listened on."""
     for wildcard, address in LOOPBACK.items():
-        url = url.replace(f"//{wildcard}:", f"//{address}:")
+        url = re.sub(rf"//{re.escape(wildcard)}(?=[:/]|$)", f"//{address}", url)
     return url
 
 
@@ -101,7 +102,7 @@ def _file(host: Host, running: Running, path: str) -> str | None:
     """Read a file as the process sees it; a member that was given none has none."""
     if not path:
         return None
-    text = host.read_text(f"{running.root}{path}") if path.startswith("/") else None
+    text = host.read_text(running.path(path))
     if text is None:
         raise NodewardError(
             what="is not there, and etcd was started with it",

@@ -20,6 +20,7 @@ from .settings import (
     Effective,
     Value,
     Values,
+    seconds,
 )
 from .timing import Choice, Problem
 
@@ -215,10 +216,9 @@ def value_problems(wanted: Values, round_trip: float | None = None) -> Iterable[
 
 def _compaction_problems(wanted: Values) -> Iterable[Problem]:
     retention = str(wanted.get(COMPACTION_RETENTION, "0"))
-    digits = retention.rstrip("hms")
-    if not digits.isascii() or not digits.isdecimal() or len(retention) - len(digits) > 1:
+    if seconds(retention) is None:
         yield Problem(f"the retention {retention!r} is neither a number nor a duration such as 5m or 8h", refused=True)
-    elif wanted.get(COMPACTION_MODE) == "revision" and digits != retention:
+    elif wanted.get(COMPACTION_MODE) == "revision" and not retention.isdecimal():
         yield Problem(f"with the mode revision the retention is a number of revisions, not {retention!r}", refused=True)
 
 
@@ -236,6 +236,18 @@ def partial(decision: Decision) -> Iterable[Problem]:
         yield Problem(f"{member.host}: {member.unseen}", refused=True, id="unseen")
     if not unseen and not decision.listed:
         yield Problem("no member told the list of members", refused=True, id="unseen")
+    ids_seen = [member.member_id for member in decision.members if not member.unseen]
+    for member in decision.members:
+        if not member.unseen and (ids_seen.count(member.member_id) > 1 or member.member_id not in decision.listed):
+            yield Problem(
+                f"{member.host}: {member.name} is member {member.member_id or 'of no id'}, "
+                "which another host is too, or which is not in etcd's own list",
+                refused=True,
+                id="partial",
+            )
+    learners = sorted({each for member in decision.members for each in member.learners})
+    if learners:
+        yield Problem(f"a member is being added (learner {', '.join(learners)})", refused=True, id="partial")
     if decision.missing:
         ids = ", ".join(decision.missing)
         yield Problem(

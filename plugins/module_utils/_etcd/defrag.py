@@ -7,6 +7,7 @@ member whose copy takes too long is killed by the kubelet. Source of the thresho
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,8 +196,14 @@ def _defragment(target: Member, in_use: int) -> dict[str, Any]:
         cluster = target.require_well(target.look())
         moved = target.hand_over(cluster)
         began = host.clock()
-        with kept.alive():
-            target.etcd.call("/v3/maintenance/defragment", {}, patience=patience(in_use))
+        try:
+            with kept.alive():
+                target.etcd.call("/v3/maintenance/defragment", {}, patience=patience(in_use))
+        except NodewardError:
+            # it goes on all the same (etcd-io/etcd#8260): the lock is kept until the member answers again
+            with contextlib.suppress(NodewardError):
+                _wait(target, kept, cluster)
+            raise
         seconds = round(host.clock() - began, 2)
         _wait(target, kept, cluster)
         return {"after": target.etcd.evidence().db_size, "seconds": seconds, "moved_leader_to": moved}
@@ -206,7 +213,10 @@ def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
     deadline = target.host.clock() + health.PATIENCE
     while True:
         kept.keep()
-        found = quorum.obstacles(target.look())
+        try:
+            found = quorum.obstacles(target.look())
+        except NodewardError as error:  # it does not tell the list of members yet
+            found = [f"{error.where}: {error.what}"]
         status = target.etcd.status() if not found else None
         if status is not None and status.applied >= cluster.index:
             return

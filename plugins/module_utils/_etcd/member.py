@@ -172,7 +172,7 @@ class Member:
             return ""
         status = cluster.looks[cluster.own].status
         size = status.db_size if status else 0
-        data_dir = self.seen.running.root + self.seen.data_dir
+        data_dir = self.seen.running.path(self.seen.data_dir)
         return snapshot.take(
             self.host, self.access, (self.seen.name, self.etcd.url), size, data_dir, self.wanted.snapshot_folder
         )

@@ -12,7 +12,7 @@ from .._core.host import Host, LocalHost
 from .._core.verbs import describe, diff
 from . import seen, snapshot, unfinished
 from .member import OUTAGE, RESTART, TRAP, Member, Wanted
-from .settings import NAMES, Value, read
+from .settings import ELECTION, HEARTBEAT, NAMES, Value, read
 from .unfinished import Unfinished
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -29,7 +29,7 @@ def wanted(params: Mapping[str, Any]) -> list[Wanted]:
     return [
         Wanted(
             cluster_id=cluster_id,
-            values=_values(given or {}),
+            values=_values(given),
             allow=tuple(params["allow"]),
             restore=params["state"] == "restored",
             with_snapshot=params["snapshot"],
@@ -39,9 +39,11 @@ def wanted(params: Mapping[str, Any]) -> list[Wanted]:
     ]
 
 
-def _values(given: Mapping[str, Any]) -> dict[str, Value]:
+def _values(given: Any) -> dict[str, Value]:
     values: dict[str, Value] = {}
-    for name, value in given.items():
+    if given is not None and not isinstance(given, Mapping):
+        raise NodewardError(f"{given!r} is no mapping of values", "etcd_member clusters", "Give each cluster a mapping")
+    for name, value in (given or {}).items():
         told = read(name, str(value)) if name in NAMES else None
         if told is None:
             raise NodewardError(
@@ -50,6 +52,12 @@ def _values(given: Mapping[str, Any]) -> dict[str, Value]:
                 remedy=f"Give values of {', '.join(NAMES)}",
             )
         values[name] = told
+    if (HEARTBEAT in values) != (ELECTION in values):
+        raise NodewardError(
+            what=f"{HEARTBEAT} and {ELECTION} go together, and only one of them is given",
+            where="etcd_member clusters",
+            remedy="Give both or none",
+        )
     return values
 
 

@@ -67,10 +67,23 @@ def read(name: str, text: str) -> Value | None:
 
 
 def same(name: str, one: Value | None, other: Value | None) -> bool:
-    """Tell whether two values mean the same: a retention of '0' and '0h' do not differ in what they do."""
+    """Tell whether two values mean the same: a retention of '8' is one of '8h', and both are '480m'.
+
+    With the mode revision it is a bare number in any case, and two of those are the same where they are equal.
+    """
     if name == COMPACTION_RETENTION and one is not None and other is not None:
-        return str(one).lstrip("0hms") == str(other).lstrip("0hms") == "" or str(one) == str(other)
+        return one == other or (seconds(str(one)) is not None and seconds(str(one)) == seconds(str(other)))
     return one == other
+
+
+def seconds(retention: str) -> int | None:
+    """Return how long a retention is, in seconds; a bare number is in hours. None where it is none, or finer."""
+    if retention.isascii() and retention.isdecimal():
+        return 3600 * int(retention)
+    found = re.fullmatch(r"(?:([0-9]{1,12})h)?(?:([0-9]{1,12})m)?(?:([0-9]{1,12})s)?", retention)
+    if not retention or found is None:
+        return None
+    return sum(int(number or 0) * unit for number, unit in zip(found.groups(), (3600, 60, 1)))
 
 
 def effective(given: Mapping[str, str], version: Version) -> Effective:

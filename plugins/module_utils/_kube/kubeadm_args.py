@@ -23,6 +23,8 @@ def get(text: str, key: str) -> str | None:
 def put(text: str, key: str, value: str | None) -> str:
     """Return the text with one argument set to ``value``, or without it; the rest stays. Raises UnsureError."""
     entries, lines = _known(parse(text)), text.split("\n")
+    if value is not None:
+        _require_no_variable(entries, key)
     entry = _value_of(entries, key)
     if entry is not None and value is not None:
         line = lines[entry.line]
@@ -50,6 +52,14 @@ def _known(entries: list[Entry]) -> list[Entry]:
     if LOCAL not in paths:
         raise UnsureError("it has no etcd.local", 1)
     return entries
+
+
+def _require_no_variable(entries: list[Entry], key: str) -> None:
+    """Refuse an argument beside its variable in extraEnvs: etcd does not start with both (pkg/flags verifyEnv)."""
+    name = "ETCD_" + key.upper().replace("-", "_")
+    for entry in entries:
+        if entry.path[:3] == (*LOCAL, "extraEnvs") and entry.path[-1] == "name" and unquoted(entry.value) == name:
+            raise UnsureError(f"extraEnvs has {name}; make it an argument of extraArgs", entry.line + 1)
 
 
 def _value_of(entries: list[Entry], key: str) -> Entry | None:

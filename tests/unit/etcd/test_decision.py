@@ -122,6 +122,11 @@ REFUSED: list[tuple[str, list[Member], dict[str, Any], str]] = [
     ("too large a step", members(), {"heartbeat_interval": 1000, "election_timeout": 10000}, "one by one"),
     ("a file that cannot be written", [*members()[:2], replace(members()[2], obstacle="this is kOps")], {},
      "node3: this is kOps"),
+    ("two hosts with one member", [*members()[:2], replace(members()[2], host="node9"), members()[2]], {},
+     "which another host is too"),
+    ("one that is not in the list", [*members(), replace(members()[2], host="node9", member_id="d4")], {},
+     "not in etcd's own list"),
+    ("a learner", [*members()[:2], replace(members()[2], learners=("c3",))], {}, "learner c3"),
     ("an absurd snapshot count", members(), {"snapshot_count": 10**30}, "at most 1000000000"),
     ("a quota near the database", members(), {"quota_backend_bytes": 10**8}, "below twice the largest database"),
 ]  # fmt: skip
@@ -188,7 +193,9 @@ def test_values_that_etcd_would_not_take(wanted, why):
 
 def test_values_that_are_all_right():
     assert not list(value_problems({"auto-compaction-mode": "revision", "auto-compaction-retention": "1000"}))
-    assert not list(value_problems({"auto-compaction-retention": "5m", "snapshot-count": 1, "quota-backend-bytes": 0}))
+    assert not list(
+        value_problems({"auto-compaction-retention": "1h30m", "snapshot-count": 1, "quota-backend-bytes": 0})
+    )
     [problem] = value_problems({"quota-backend-bytes": 9 * 1024**3})
     assert not problem.refused
 
@@ -226,6 +233,9 @@ def test_a_value_as_it_is_read():
     assert read("auto-compaction-mode", "never") is None
     assert same("auto-compaction-retention", "0", "0h")
     assert not same("auto-compaction-retention", "8", "8m")
+    assert same("auto-compaction-retention", "8", "8h")
+    assert same("auto-compaction-retention", "90m", "1h30m")
+    assert not same("auto-compaction-retention", "x", "y")
     assert variables(("heartbeat-interval",)) == {"heartbeat-interval": "ETCD_HEARTBEAT_INTERVAL"}
 
 

@@ -137,6 +137,27 @@ def test_one_that_is_not_well_afterwards_is_an_error():
         do(sick)
 
 
+def test_the_lock_is_kept_where_the_answer_does_not_come_until_the_member_is_well():
+    class Slow(FakeCluster):
+        def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+            if path == "v3/maintenance/defragment":
+                self.away = {"node1"}
+                raise NodewardError("does not answer (timed out)", "x", "y")
+            return super()._told(name, path, body)
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.now > 90:
+                self.away = set()
+
+    slow = Slow()
+    slow.version = "3.5.23"
+    with pytest.raises(NodewardError, match="timed out"):
+        do(slow)
+    assert slow.now > 90
+    assert slow.calls_of_api[-1].endswith("v3/lease/revoke")
+
+
 def test_the_lock_is_kept_while_the_member_answers_nothing(cluster, monkeypatch):
     monkeypatch.setattr(lock, "INTERVAL", 0.01)
     with lock.held(cluster, members(cluster), "me") as kept:

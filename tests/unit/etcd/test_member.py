@@ -439,6 +439,8 @@ def test_another_cluster_s_member_is_left_alone():
     [
         ({"heartbeat-interval": 250, "election-timeout": 1000}, "5 heartbeat"),
         ({"heartbeat": 250}, "no value of 'heartbeat'"),
+        ({"heartbeat-interval": 250}, "go together"),
+        ("x", "no mapping of values"),
         ({"snapshot-count": "many"}, "'many' is no value"),
     ],
 )

@@ -61,6 +61,10 @@ def test_the_last_of_two_wins():
         ("etcd:\n  local:\n    extraArgs: {a: b}\n", "extraArgs is no mapping"),
         ("etcd:\n  local:\n    extraArgs: {}\n", "extraArgs is empty"),
         (LIST.replace('value: "100" # ours', "value:"), "has no value on one line"),
+        (
+            "etcd:\n  local:\n    dataDir: /x\n    extraEnvs:\n    - name: ETCD_HEARTBEAT_INTERVAL\n      value: '1'\n",
+            "extraEnvs has ETCD_HEARTBEAT_INTERVAL",
+        ),
     ],
 )
 def test_what_is_left_to_a_person(text, why):

@@ -38,6 +38,10 @@ class Running:
     def root(self) -> str:
         return f"/proc/{self.pid}/root"
 
+    def path(self, path: str) -> str:
+        """Return where the node finds a file that this process calls so; what is no whole path begins where it does."""
+        return f"{self.root}{path}" if path.startswith("/") else f"/proc/{self.pid}/cwd/{path}"
+
     @property
     def flags(self) -> dict[str, str]:
         return flags(self.arguments)
