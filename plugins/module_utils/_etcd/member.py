@@ -16,7 +16,8 @@ from typing import Any
 from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .._core.verbs import Reason, SetKey
+from .._core.verbs import Reason, SetIoPriority, SetKey
+from .._node import etcd_io
 from . import access, decision, lock, members, quorum, snapshot, timing, unfinished
 from .api import Etcd
 from .health import Health
@@ -200,7 +201,7 @@ class Member:
             with kept.alive():
                 configuration.start()
             health.settle(kept, cluster, self._wanted_values(health))
-            unfinished.done(self.host)
+            self._done()
         except (NodewardError, OSError) as error:
             failed = told(error)
             if not configuration.writes:
@@ -214,7 +215,7 @@ class Member:
                 with kept.alive():
                     configuration.start()
                 health.settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
-                unfinished.done(self.host)
+                self._done()
             except (NodewardError, OSError) as second:
                 raise NodewardError(
                     what=f"{failed}; and going back failed as well: {told(second)}",
@@ -238,6 +239,12 @@ class Member:
         if left:
             return f"Its configuration is NOT that of before: bring back {', '.join(left)} by hand, then start it"
         return f"Start it by hand; its configuration is that of before ({self._place()})"
+
+    def _done(self) -> None:
+        unfinished.done(self.host)
+        if self.host.read_text(etcd_io.SCRIPT) is not None:
+            # not with the timer's next turn: until then a second run would find threads without it
+            SetIoPriority(etcd_io.SCRIPT, Reason("etcd_timing", "the process is a new one")).act(self.host)
 
     def _wanted_values(self, health: Health) -> Values:
         """Return what it is to run with; on the way back what its files say now."""

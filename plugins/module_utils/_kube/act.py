@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.errors import NodewardError
+from .._core.journal import Entry
 from .._core.plan import Finding
-from . import install, objects, places, rollout
-from .client import ApiError
+from . import install, objects, places, restart, rollout
+from .client import ApiError, is_passing
 from .cluster_journal import ClusterJournal
 from .objects import ClusterPlan, FieldChange, Ref
 from .port import Api, Item
@@ -18,6 +19,9 @@ from .rollout import Waiting
 
 # How often a change that somebody else's came in between of is planned anew.
 TRIES = 5
+
+# Seconds for which a way back is tried again.
+PATIENCE = 60.0
 
 # What the server itself keeps in an object, and no change of ours.
 _SERVERS_OWN = ("/metadata/resourceVersion", "/metadata/generation", "/metadata/managedFields", "/status")
@@ -67,6 +71,8 @@ def _made(run: _Run, orders: Orders, planned: Callable[[], ClusterPlan]) -> tupl
         except ApiError as error:
             if error.status != 409 or attempt == TRIES - 1:
                 run.tidy()
+                if run.done and not orders.check_mode:  # of several objects, or of an earlier try
+                    raise run.undone(error) from error
                 raise
     raise AssertionError  # the last try returns or raises
 
@@ -79,6 +85,7 @@ class _Run:
         self._orders = orders
         self._before: dict[Ref, list[dict[str, Any]]] = {}  # pods before the patch, by what rolls them out
         self._noted: list[FieldChange] = []  # in the journal, before they are done
+        self._known: dict[str, Entry] | None = None  # the journal as earlier runs have left it
         self.done: list[FieldChange] = []
         self.diffs: list[dict[str, str]] = []
         self.told: list[str] = []
@@ -93,17 +100,19 @@ class _Run:
         return found
 
     def make(self, plan: ClusterPlan, now: Sequence[FieldChange]) -> None:
-        """Patch one object after the other. Raises ApiError, with status 409 where one is newer than was read."""
+        """Try all patches, then make them. Raises ApiError, with status 409 where an object is newer than was read."""
+        patches: dict[Ref, Sequence[Item]] = {}
+        foretold: dict[Ref, Item] = {}
         for ref in objects.refs(now):
-            changes = [change for change in now if change.ref == ref]
             present = plan.captured[ref.path]
-            patch = places.json_patch(present, objects.changed(present, changes))
-            foretold = self._api.patch(ref.path, patch, dry_run=True)
-            _require_kept(ref, foretold, changes)
+            patches[ref] = places.json_patch(present, objects.changed(present, _of(now, ref)))
+            foretold[ref] = self._api.patch(ref.path, patches[ref], dry_run=True)
+            _require_kept(ref, foretold[ref], _of(now, ref))
+        for ref, patch in patches.items():
             if not self._orders.check_mode:
-                self._patch(ref, patch, changes)
-            self.diffs.append(_diff(ref, present, foretold))
-            self.done += changes
+                self._patch(ref, patch, _of(now, ref))
+            self.diffs.append(_diff(ref, plan.captured[ref.path], foretold[ref]))
+            self.done += _of(now, ref)
 
     def _patch(self, ref: Ref, patch: Sequence[Item], changes: Sequence[FieldChange]) -> None:
         for each in self._rolled(changes):
@@ -113,7 +122,9 @@ class _Run:
         for trap in dict.fromkeys(change.trap for change in changes):
             own = [change for change in changes if change.trap == trap]
             kept = {c.target: (objects.kept(c.before), objects.kept(c.after)) for c in own}
-            ClusterJournal(self._api).record(trap, kept)
+            journal = ClusterJournal(self._api)
+            self._known = journal.entries if self._known is None else self._known
+            journal.record(trap, kept)
         self._noted += changes
         self._api.patch(ref.path, patch, dry_run=False)
 
@@ -126,7 +137,7 @@ class _Run:
         items = {ref: self._api.get(ref.path) or {} for ref in objects.refs(left)}
         others = [change.target for change in left if places.get(items[change.ref], change.place) != change.after]
         if others:
-            ClusterJournal(self._api).forget(others)
+            ClusterJournal(self._api).revert(others, self._known or {})
 
     def roll_out(self) -> None:
         """Wait for the pods of what was changed. Raises NodewardError, with the changes undone where it says so."""
@@ -134,7 +145,7 @@ class _Run:
             try:
                 rollout.wait(self._api, ref, before, self._waiting())
             except rollout.PodFailedError as error:
-                raise self._undone(error) from error
+                raise self.undone(error) from error
 
     def _waiting(self) -> Waiting:
         how = self._orders.waiting
@@ -151,33 +162,70 @@ class _Run:
         found = [node if ref.kind == "Installation" else ref for ref in objects.refs(changes)]
         return list(dict.fromkeys(ref for ref in found if ref.kind in ("DaemonSet", "Deployment")))
 
-    def _undone(self, error: NodewardError) -> NodewardError:
-        """Bring back what was before, the last first, and return the error that says so."""
-        journal = ClusterJournal(self._api)
-        for ref in reversed(objects.refs(self.done)):
-            back = [change.inverse for change in self.done if change.ref == ref]
-            self._put_back(ref, back)
-        journal.forget([change.target for change in self.done])
+    def undone(self, error: NodewardError) -> NodewardError:
+        """Bring back what was before, the last first, and return the error that says so, or what is left."""
+        left: list[str] = []
+        known = dict(self._known or {})
+        back = [*self._veth_mtu_of_before(known), *(change.inverse for change in reversed(self.done))]
+        for ref in objects.refs(back):
+            try:
+                self._put_back(ref, _of(back, ref))
+            except NodewardError as second:
+                left.append(f"{ref.where} ({second.what})")
+        try:
+            if not left:
+                ClusterJournal(self._api).revert([change.target for change in back], known)
+        except NodewardError as second:
+            left.append(f"{second.where} ({second.what})")
+        if left:
+            return NodewardError(
+                what=f"{error.what}. Going back failed as well, for {', '.join(left)}",
+                where=error.where,
+                remedy="Run restore as soon as the API server allows that; the journal knows what was before",
+            )
         return NodewardError(
             what=f"{error.what}. What this run changed was put back, and the pods go back to it",
             where=error.where,
             remedy=error.remedy,
         )
 
+    def _veth_mtu_of_before(self, known: dict[str, Entry]) -> Iterator[FieldChange]:
+        """Return the way back of veth_mtu, which another module has changed, where the pods' restart for it is undone.
+
+        ``known`` of the journal is made to fit.
+        """
+        for change in self.done:
+            ref = objects.config_map(change.ref.name.partition("/")[0], "calico-config")
+            entry = known.get(f"{ref.where} {restart.VETH_MTU}")
+            if change.place != restart.NOTE or entry is None:
+                continue
+            first, now = objects.restored(entry.before), objects.restored(entry.after)
+            back = FieldChange(change.trap, ref, restart.VETH_MTU, now, change.before or first, change.why)
+            known[back.target] = replace(entry, after=objects.kept(back.after))
+            if back.after == first:
+                del known[back.target]
+            yield back
+
     def _put_back(self, ref: Ref, changes: Sequence[FieldChange]) -> None:
-        for attempt in range(TRIES):
-            present = self._api.get(ref.path)
-            if present is None:
-                return
-            ours = [change for change in changes if places.get(present, change.place) == change.before]
-            patch = places.json_patch(present, objects.changed(present, ours))
+        """Patch until it is done, or the API server has not let us for a minute."""
+        clock = self._orders.waiting.clock
+        deadline = clock.now() + PATIENCE
+        while True:
             try:
+                present = self._api.get(ref.path)
+                ours = [change for change in changes if places.get(present, change.place) == change.before]
+                patch = places.json_patch(present, objects.changed(present, ours)) if present else []
                 if patch:
                     self._api.patch(ref.path, patch, dry_run=False)
                 return
-            except ApiError as error:
-                if error.status != 409 or attempt == TRIES - 1:
+            except NodewardError as error:
+                if clock.now() >= deadline or not (is_passing(error) or getattr(error, "status", 0) == 409):
                     raise
+            clock.sleep(self._orders.waiting.every)
+
+
+def _of(changes: Sequence[FieldChange], ref: Ref) -> list[FieldChange]:
+    return [change for change in changes if change.ref == ref]
 
 
 def way_back(api: Api, trap: str) -> ClusterPlan:

@@ -21,6 +21,12 @@ class ApiError(NodewardError):
         self.status = status
 
 
+def is_passing(error: NodewardError) -> bool:
+    """Tell whether waiting may help: nobody answered, or a server that is busy or restarts."""
+    status = error.status if isinstance(error, ApiError) else 0
+    return status in (0, 429) or status >= 500
+
+
 class Client:
     """An API server through the host port."""
 

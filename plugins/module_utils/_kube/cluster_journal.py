@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,12 @@ class ClusterJournal:
     def forget(self, targets: list[str]) -> None:
         """Remove places that are back; an empty journal is no journal."""
         self._write({target: entry for target, entry in self.entries.items() if target not in targets})
+
+    def revert(self, targets: Iterable[str], known: Mapping[str, Entry]) -> None:
+        """Have these places as they stood in the journal before: what an earlier run did is still to be known."""
+        gone = set(targets)
+        kept = {target: entry for target, entry in self.entries.items() if target not in gone or target in known}
+        self._write({target: known[target] if target in gone else entry for target, entry in kept.items()})
 
     def _read(self) -> dict[str, Entry]:
         try:

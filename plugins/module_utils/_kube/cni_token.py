@@ -13,6 +13,7 @@ from typing import Any
 from .._core.errors import NodewardError
 from .._core.plan import CONSENTS, Finding
 from . import install, places, rollout
+from .client import ApiError, is_passing
 from .port import Api, Item
 from .rollout import Waiting
 
@@ -20,6 +21,7 @@ TRAP = "cni_token"
 CONSENT = "calico_pod_restart"
 # Refused nodes above which the cause is the cluster's: a key, or the service account.
 MOST = 3
+_TRIES = 5
 # What the CNI plugin reads first for every pod.
 PATH = "/apis/crd.projectcalico.org/v1/clusterinformations/default"
 
@@ -50,7 +52,7 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
     _prove(api, daemon_set, str(seen.get("service_account") or ""))
     if check_mode:
         return _result(changes=[change])
-    api.delete(_path(pod), str(pod["metadata"]["resourceVersion"]))
+    _delete(api, pod)
     told = _wait(api, daemon_set, pod, waiting)
     return {**_result(changes=[change], told=told), "issued_before": seen.get("issued")}
 
@@ -61,7 +63,14 @@ def _prove(api: Api, daemon_set: Item, account: str) -> None:
     if not name:
         namespace = str(daemon_set["metadata"]["namespace"])
         name = str(places.get(daemon_set, "/spec/template/spec/serviceAccountName") or "calico-node")
-    if api.try_token(PATH, api.token(namespace, name)) == 401:
+    status = api.try_token(PATH, api.token(namespace, name))
+    if status != 401 and status // 100 != 2 and status not in (403, 404):
+        raise NodewardError(
+            what=f"a fresh token was answered with {status}, which proves nothing, so no pod was restarted",
+            where=f"ServiceAccount {namespace}/{name}",
+            remedy="See that the API server is well, then run again",
+        )
+    if status == 401:
         raise NodewardError(
             what="a fresh token is refused as well, so no pod was restarted: calico-node itself would not start again",
             where=f"ServiceAccount {namespace}/{name}",
@@ -72,6 +81,7 @@ def _prove(api: Api, daemon_set: Item, account: str) -> None:
 def _pod(api: Api, daemon_set: Item, node: str) -> Item:
     pods = install.pods_of(api, daemon_set)
     found = [pod for pod in pods if places.get(pod, "/spec/nodeName") == node]
+    found.sort(key=lambda pod: bool(places.get(pod, "/metadata/deletionTimestamp")))  # one that goes already comes last
     if not node or not found:
         raise NodewardError(
             what=f"there is no pod of calico-node on node {node or 'without a name'}",
@@ -81,15 +91,33 @@ def _pod(api: Api, daemon_set: Item, node: str) -> Item:
     return found[0]
 
 
+def _delete(api: Api, pod: Item) -> None:
+    """Delete this pod, also where its status was written in between. Raises ApiError."""
+    for attempt in range(_TRIES):
+        now = api.get(_path(pod))
+        if now is None or now["metadata"].get("uid") != pod["metadata"].get("uid"):
+            return  # somebody was quicker
+        try:
+            api.delete(_path(pod), str(now["metadata"]["resourceVersion"]))
+            return
+        except ApiError as error:
+            if error.status != 409 or attempt == _TRIES - 1:
+                raise
+
+
 def _wait(api: Api, daemon_set: Item, old: Item, waiting: Waiting) -> list[str]:
     """Wait until another pod of calico-node is ready on the node. Raises NodewardError with what Kubernetes says."""
     node, begin = str(old["spec"]["nodeName"]), waiting.clock.now()
     while True:
-        new = [
-            pod
-            for pod in install.pods_of(api, daemon_set)
-            if places.get(pod, "/spec/nodeName") == node and pod["metadata"]["uid"] != old["metadata"]["uid"]
-        ]
+        try:
+            pods = install.pods_of(api, daemon_set)
+        except NodewardError as error:
+            if not is_passing(error) or waiting.clock.now() - begin > waiting.limit:
+                raise
+            waiting.clock.sleep(waiting.every)
+            continue
+        uid = old["metadata"]["uid"]
+        new = [pod for pod in pods if places.get(pod, "/spec/nodeName") == node and pod["metadata"]["uid"] != uid]
         if any(map(rollout.ready, new)):
             line = f"{node}: a new pod of calico-node is ready"
             waiting.say(line)

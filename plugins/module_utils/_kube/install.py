@@ -23,6 +23,7 @@ MANIFEST = "kube-system"
 OPERATOR = "calico-system"
 INSTALLATION_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/installations.operator.tigera.io"
 _CRD = "/apis/crd.projectcalico.org/v1"
+_V3 = "/apis/projectcalico.org/v3"
 
 # What tools that put their own state back, again and again, leave on the objects they made: labels and annotations.
 RECONCILERS = {
@@ -56,6 +57,7 @@ class Calico:
     pools: tuple[Item, ...] = ()
     nodes: tuple[Item, ...] = ()
     pods: tuple[Item, ...] = ()  # of calico-node
+    told_version: str = ""  # what ClusterInformation says
     minor: int = 0
     round_trip: float = 0.0  # seconds
     ours: Mapping[str, Any] = field(default_factory=dict)  # what the journal says that we set, by target
@@ -82,12 +84,13 @@ class Calico:
 
     @property
     def version(self) -> tuple[int, int, int] | None:
-        """Calico's version as the image's tag says, None where it does not, or where it is Calico Enterprise's."""
+        """Calico's version as the image's tag or its own ClusterInformation says, None where neither does."""
         images = [str(each.get("image", "")) for each in self.containers if each.get("name") == "calico-node"]
-        found = re.search(r"/node:v?(\d+)\.(\d+)\.(\d+)", f"/{images[0]}") if images else None
-        if not found or "tigera/" in images[0]:
-            return None
-        return int(found[1]), int(found[2]), int(found[3])
+        # mirrors call it calico-node (rancher/mirrored-calico-node)
+        pattern = r"[/-]node:v?(\d+)\.(\d+)(?:\.(\d+))?"
+        found = re.search(pattern, f"/{images[0]}") if images and "tigera/" not in images[0] else None
+        found = found or re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", self.told_version)
+        return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
 
 
 def capture(api: Api) -> Calico:
@@ -96,6 +99,14 @@ def capture(api: Api) -> Calico:
     namespace = daemon_set["metadata"]["namespace"]
     owner = _owner(daemon_set)
     installation = api.get(objects.installation(owner).path) if owner else None
+    if installation is None and (owner or namespace == OPERATOR):
+        raise NodewardError(
+            what=f"the operator made it, and its Installation {owner or 'default'} cannot be read",
+            where=f"DaemonSet {namespace}/calico-node",
+            remedy="Nothing was changed: the operator reverts what is changed here. Give the user the right to get "
+            "installations.operator.tigera.io, or finish removing the operator",
+        )
+    information = api.get(f"{_CRD}/clusterinformations/default") or {}
     return Calico(
         daemon_set=daemon_set,
         workloads=_workloads(api, namespace),
@@ -104,9 +115,11 @@ def capture(api: Api) -> Calico:
         config=api.get(objects.config_map(namespace, "calico-config").path),
         felix=api.get(f"{_CRD}/felixconfigurations/default"),
         bgp=api.get(f"{_CRD}/bgpconfigurations/default"),
-        pools=tuple(api.items(f"{_CRD}/ippools")),
+        # Calico's own API has them where its datastore is etcd, or where its v3 is a CRD (facts: Calico 3.32)
+        pools=tuple(api.items(f"{_CRD}/ippools") or api.items(f"{_V3}/ippools")),
         nodes=tuple(api.items("/api/v1/nodes")),
         pods=tuple(pods_of(api, daemon_set)),
+        told_version=str(places.get(information, "/spec/calicoVersion") or ""),
         minor=api.minor(),
         round_trip=api.round_trip(),
         ours={

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from .._core.plan import Refusal
 from .._node.calico_links import FALLBACK_MTU, OVERHEADS, PATTERNS
 from . import install, mtu_findings, objects, places, restart
 from .install import Calico
@@ -69,22 +70,31 @@ def encapsulations(calico: Calico) -> dict[str, int]:
     for pool in calico.pools:
         v6 = ":" in str(places.get(pool, "/spec/cidr"))
         # v2.6 has ipip.enabled
-        if _on(places.get(pool, "/spec/ipipMode")) or places.get(pool, "/spec/ipip/enabled"):
+        if _on(places.get(pool, "/spec/ipipMode")) or _true(places.get(pool, "/spec/ipip/enabled")):
             found["IP-in-IP"] = OVERHEADS["ipip", 4]
         if _on(places.get(pool, "/spec/vxlanMode")):
             found["VXLAN over IPv6" if v6 else "VXLAN"] = OVERHEADS["vxlan", 6 if v6 else 4]
-    felix = places.get(calico.felix, "/spec") or {}
-    if felix.get("wireguardEnabled"):
+    if _felix_enables(calico, "wireguardEnabled"):
         found["WireGuard"] = OVERHEADS["wireguard", 4]
-    if felix.get("wireguardEnabledV6"):
+    if _felix_enables(calico, "wireguardEnabledV6"):
         found["WireGuard over IPv6"] = OVERHEADS["wireguard", 6]
-    if felix.get("bpfEnabled"):
+    if _felix_enables(calico, "bpfEnabled"):
         found["eBPF"] = _EBPF
     return found
 
 
 def _on(mode: Any) -> bool:
-    return mode not in (None, "", "Never")
+    return str(mode or "never").lower() != "never"
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes", "on")
+
+
+def _felix_enables(calico: Calico, field: str) -> bool:
+    """Tell whether Felix is told to: its environment wins over the FelixConfiguration."""
+    pinned = _pinned(calico, f"FELIX_{field.upper()}")
+    return _true(places.get(calico.felix, f"/spec/{field}") if pinned is None else pinned)
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ class View:
 
 def view(calico: Calico, uplinks: Sequence[Uplink]) -> View:
     """Judge what was seen against the API's list of nodes; ``uplinks`` is not empty."""
-    known = {word for each in uplinks for word in (each.node, each.address) if word}
+    known = {word for each in uplinks for word in _words(each)}
     unseen = [name for name, words in map(_names, calico.nodes) if not words & known]
     ordered = sorted(uplinks, key=lambda each: each.mtu)
     odd: list[Uplink] = []
@@ -109,6 +119,16 @@ def view(calico: Calico, uplinks: Sequence[Uplink]) -> View:
             break
         odd += group
     return View(tuple(unseen), ordered[0].mtu, tuple(odd), ordered[len(odd)].mtu)
+
+
+def of_nodes(calico: Calico, uplinks: Sequence[Uplink]) -> list[Uplink]:
+    """Return the uplinks of hosts that are nodes of this cluster: those of others have no say in its MTU."""
+    words = set[str]().union(*(words for _name, words in map(_names, calico.nodes)))
+    return [each for each in uplinks if _words(each) & words]
+
+
+def _words(uplink: Uplink) -> set[str]:
+    return {uplink.node, uplink.node.partition(".")[0], uplink.address} - {""}
 
 
 def _names(node: Mapping[str, Any]) -> tuple[str, set[str]]:
@@ -124,13 +144,31 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
     """Decide what Calico's MTU needs; pure, so that captured objects give the same plan anywhere."""
     if not policy.uplinks:
         return ClusterPlan(findings=(mtu_findings.nothing_seen(calico),))
+    uplinks = of_nodes(calico, policy.uplinks)
+    if not uplinks:
+        return ClusterPlan(refusals=(_of_another_cluster(calico, policy.uplinks),))
+    policy = replace(policy, uplinks=tuple(uplinks))
+    if not calico.pools:
+        return ClusterPlan(findings=(mtu_findings.encapsulation_unknown(),))
     seen, adds = view(calico, policy.uplinks), encapsulations(calico)
     overhead = max(adds.values(), default=0)
-    if seen.smallest - overhead < LEAST:
-        return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.smallest, overhead),))
+    if seen.rest - overhead < LEAST:
+        return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.rest, overhead),))
     changes = [*_setting(calico, policy, seen, overhead), *_by_felix(calico, seen.rest, adds)]
     findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
     return _with_restart(calico, policy, *_kept_by_tools(calico, changes, findings))
+
+
+def _of_another_cluster(calico: Calico, uplinks: Sequence[Uplink]) -> Refusal:
+    names = ", ".join(sorted(str(node["metadata"]["name"]) for node in calico.nodes)[:3])
+    return Refusal(
+        trap=TRAP,
+        what=f"none of the hosts that were seen ({', '.join(each.node for each in uplinks[:3])}) is a node of this "
+        f"cluster ({names}), so nothing of Calico was changed",
+        where="the kubeconfig",
+        remedy="Name the kubeconfig and context of their cluster (harden_api_kubeconfig, harden_api_context), or "
+        f"leave this out (--skip-tags {TRAP},calico_probes)",
+    )
 
 
 def _kept_by_tools(

@@ -29,6 +29,20 @@ def nothing_seen(calico: Calico) -> Finding:
     )
 
 
+def encapsulation_unknown() -> Finding:
+    """Say that nothing tells which encapsulation the cluster uses, so that no MTU can be told to fit."""
+    return Finding(
+        id=f"{TRAP}.encapsulation_unknown",
+        severity="medium",
+        where="IP pools",
+        observed="none, neither in crd.projectcalico.org/v1 nor in projectcalico.org/v3",
+        wanted="at least one, which says what is added to each packet",
+        why="without it a larger MTU may be too large for the tunnel, and full packets vanish (incident C)",
+        remedy="Nothing was changed. Where Calico's datastore is etcd, set the MTU by hand: the smallest uplink minus "
+        "20 for IP-in-IP, 50 for VXLAN, 60 for WireGuard",
+    )
+
+
 def too_small(calico: Calico, uplink: int, overhead: int) -> Finding:
     return Finding(
         id=f"{TRAP}.uplink_too_small",

@@ -16,7 +16,7 @@ from typing import Any
 from .._core.errors import NodewardError
 from .._core.plan import Refusal
 from . import install, places
-from .client import ApiError
+from .client import is_passing
 from .objects import Ref
 from .port import Api, Item
 
@@ -100,10 +100,8 @@ class _Wait:
         while True:
             try:
                 done, new = self._look()
-            except ApiError:
-                raise
-            except NodewardError:  # calico-node of the control plane is rolled out, too
-                if self._how.clock.now() - self._moved > self._how.limit:
+            except NodewardError as error:  # calico-node of the control plane is rolled out, too
+                if not is_passing(error) or self._how.clock.now() - self._moved > self._how.limit:
                     raise
             else:
                 if len(done) >= len(self._slots):
@@ -125,9 +123,10 @@ class _Wait:
         else:
             replicas = places.get(workload, "/spec/replicas")
             self._slots = set(sorted(self._slots)[: 1 if replicas is None else int(replicas)])
+        now = self._how.clock.now()
         for pod in new:
-            if self._since.setdefault(_uid(pod), self._how.clock.now()) == self._how.clock.now():
-                self._moved = self._how.clock.now()
+            if _uid(pod) not in self._since:
+                self._since[_uid(pod)] = self._moved = now
         counts = [pod for pod in new if not ready(pod) and self._counts(pod)]
         self._tell(len(done), counts)
         return done, counts
@@ -163,7 +162,10 @@ class _Wait:
             )
 
     def _events(self, pod: Item) -> list[Item]:
-        events = self._api.items(f"/api/v1/namespaces/{pod['metadata']['namespace']}/events")
+        try:
+            events = self._api.items(f"/api/v1/namespaces/{pod['metadata']['namespace']}/events")
+        except NodewardError:  # they say more, and nothing hangs on them
+            return []
         return [each for each in events if places.get(each, "/involvedObject/uid") == _uid(pod)]
 
 

@@ -44,6 +44,7 @@ _STATUSES = {401: REFUSED, 403: FORBIDDEN, 404: ACCEPTED}  # who is told that th
 SOON_SHARE, SOON_SECONDS = 0.25, 7 * 86400.0
 
 # Bytes of the end of the log that are looked at, and seconds that a refusal in it is recent for.
+_LATEST = 1e13  # the moment that no token outlives, in seconds since 1970
 _TAIL, _RECENT = 256 * 1024, 86400.0
 _REFUSAL = "connection is unauthorized"
 _STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
@@ -130,7 +131,7 @@ def _kubeconfig(host: Host) -> str:
                 for plugin in config.get("plugins", [config]):
                     if plugin.get("type") == "calico" and plugin["kubernetes"]["kubeconfig"].startswith("/"):
                         return str(plugin["kubernetes"]["kubeconfig"])
-            except (ValueError, AttributeError, KeyError, TypeError):
+            except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
                 continue
     return KUBECONFIG
 
@@ -141,7 +142,7 @@ def decoded(token: str) -> Token:
         body = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
         return _token(claims)
-    except (IndexError, ValueError, binascii.Error, AttributeError, TypeError):
+    except (IndexError, ValueError, binascii.Error, AttributeError, TypeError, RecursionError):
         return Token()
 
 
@@ -160,7 +161,9 @@ def _token(claims: Mapping[str, Any]) -> Token:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    """Return a moment in seconds since 1970; a number that is none (NaN, 1e400, the year 300,000) says nothing."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < _LATEST else None
 
 
 def _now(host: Host) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.filter.etcd import etcd_due
-from ansible_collections.nodeward.calico.plugins.module_utils._core import journal
+from ansible_collections.nodeward.calico.plugins.module_utils._core import io_priority, journal
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
@@ -26,7 +26,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access, parts
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.api import Etcd
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.decision import Member
-from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_timing
+from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_io, etcd_timing
 
 from tests.unit.etcd.a_node import OWN_NET, PID
 from tests.unit.etcd.fake_cluster import DATABASE, ENV, OWN, TEXT, FakeCluster
@@ -417,6 +417,14 @@ def test_an_interrupt_puts_it_back_as_well():
     with pytest.raises(KeyboardInterrupt):
         do(cluster)
     assert cluster.files[ENV] == TEXT
+
+
+def test_what_the_timer_would_give_a_new_process_it_has_at_once():
+    cluster = Locked()
+    cluster.files |= {etcd_io.SCRIPT: "ours", **{f"/proc/{PID}/task/{thread}/comm": "etcd\n" for thread in (PID, 8)}}
+    cluster.priorities = {PID: 0, 8: 0}
+    do(cluster)
+    assert cluster.priorities == dict.fromkeys((PID, 8), io_priority.HIGHEST)
 
 
 def test_the_way_back_is_that_of_the_journal():

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import act, calico_probes, install, objects, places
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.client import ApiError
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.cluster_journal import ClusterJournal
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Clock, Waiting, reason
 
 from tests.unit.kube.calico_objects import (
@@ -154,6 +155,98 @@ def test_a_rollout_that_does_not_get_ready_is_undone(api):
         harden(fleet)
     assert "calico-node-new-node2" in str(told.value)
     assert (api.get(NODE.path)["spec"], api.get(JOURNAL)) == (before, None)
+
+
+def test_an_undone_run_leaves_the_journal_as_the_run_before_has_left_it(api):
+    harden(Fleet(api))
+    known = api.get(JOURNAL)["data"]
+    api.lists[PODS] = [pod(name, f"old-{name}") for name in NODES]
+    with pytest.raises(NodewardError, match="put back"):
+        harden(Fleet(api, becomes_ready=lambda _name: False), timeout=90)
+    assert (timeout(api), api.get(JOURNAL)["data"]) == (60, known)
+    api.lists[PODS] = [pod(name, f"old-{name}") for name in NODES]
+    assert harden(Fleet(api), state="restored")["changed"]
+    assert timeout(api) == 1
+
+
+def test_a_veth_mtu_of_the_other_module_goes_back_with_the_restart_for_it(api):
+    config = objects.config_map("kube-system", "calico-config")
+    api.store(config.path, {"metadata": {"name": "calico-config", "namespace": "kube-system"}, "data": {}})
+    place = "/data/veth_mtu"
+    api.store(config.path, places.put(api.get(config.path) or {}, place, "1480"))
+    ClusterJournal(api).record("calico_mtu", {f"{config.where} {place}": ('"1480"', '"1430"')})
+    api.store(config.path, places.put(api.get(config.path) or {}, place, "1430"))
+    with pytest.raises(NodewardError, match="put back"):
+        harden(Fleet(api, becomes_ready=lambda _name: False))
+    assert places.get(api.get(config.path), place) == "1480", "pods read it from the environment"
+    assert api.get(JOURNAL) is None
+
+
+def test_a_right_that_is_missing_hides_no_reason(api):
+    fleet, items = Fleet(api, becomes_ready=lambda _name: False), api.items
+
+    def without_events(path: str, labels: Any = None) -> Any:
+        if path.endswith("/events"):
+            raise ApiError("GET was answered with 403", path, 403)
+        return items(path, labels)
+
+    api.items = without_events
+    with pytest.raises(NodewardError, match=r"not ready 60 s.*put back"):
+        harden(fleet)
+    assert timeout(api) == 1
+
+
+@pytest.mark.parametrize(("status", "lasts", "back"), [(503, 20, True), (503, 1000, False), (403, 1000, False)])
+def test_going_back_is_tried_again_and_the_first_reason_is_told(api, status, lasts, back):
+    fleet, patch = Fleet(api, becomes_ready=lambda _name: False), api.patch
+    since: list[float] = []
+
+    def refused(path: str, operations: Any, dry_run: bool) -> Any:
+        if timeout(api) == 60 and not dry_run:
+            since.append(fleet.now)
+            if fleet.now < since[0] + lasts:
+                raise ApiError(f"PATCH was answered with {status}", path, status)
+        return patch(path, operations, dry_run)
+
+    api.patch = refused
+    with pytest.raises(NodewardError, match=r"not ready 60 s") as told:
+        harden(fleet)
+    assert (timeout(api) == 1) is back
+    assert ("Going back failed as well" in str(told.value)) is not back
+    assert (api.get(JOURNAL) is None) is back, "what is not back is still known"
+
+
+def test_an_answer_of_a_server_that_restarts_ends_no_wait(api):
+    fleet, items = Fleet(api), api.items
+    answers = iter([503, 429, 0])
+
+    def busy(path: str, labels: Any = None) -> Any:
+        status = next(answers, None) if path == PODS and timeout(api) == 60 else None
+        if status is not None:
+            raise ApiError("busy", path, status)
+        return items(path, labels)
+
+    api.items = busy
+    assert harden(fleet)["changed"]
+    assert fleet.lines[-1].endswith("3 of 3 pods are ready anew")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_second_object_that_is_refused_leaves_the_first_as_it_was(api, dry_run):
+    typha = objects.deployment("kube-system", "calico-typha")
+    api.store(typha.path, deployment("calico-typha"))
+    patch = api.patch
+
+    def forbidden(path: str, operations: Any, dry_run: bool, refused: bool = dry_run) -> Any:
+        if path == typha.path and dry_run == refused:
+            raise ApiError("PATCH was answered with 403", path, 403)
+        return patch(path, operations, dry_run)
+
+    api.patch = forbidden
+    with pytest.raises(NodewardError, match="403"):
+        harden(Fleet(api))
+    assert (timeout(api), api.get(JOURNAL)) == (1, None)
+    assert (NODE.path in api.patches) is not dry_run
 
 
 def test_the_limit_is_for_each_pod(api):

@@ -127,3 +127,23 @@ def test_the_filters():
     assert stale_tokens(list("abcdefg"), variables) == {"due": ["a", "b", "e"], "refused": ["a", "e"]}
     assert token_facts({}) == {}
     assert set(FilterModule().filters()) == {"stale_tokens", "token_facts"}
+
+
+@pytest.mark.parametrize("status", [0, 429, 500, 503])
+def test_an_answer_that_proves_nothing_deletes_nothing(api, status):
+    api.token_status = status
+    with pytest.raises(NodewardError, match="proves nothing"):
+        Cluster(api).run(REFUSED)
+    assert f"{PODS}/calico-node-a" in api.objects
+
+
+def test_a_status_that_is_written_in_between_is_no_obstacle(api):
+    delete, path = api.delete, f"{PODS}/calico-node-a"
+
+    def written_before(place: str, version: str) -> None:
+        api.delete = delete
+        api.store(path, api.get(path) or {})
+        delete(place, version)
+
+    api.delete = written_before
+    assert Cluster(api).run(REFUSED)["changed"]

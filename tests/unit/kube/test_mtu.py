@@ -92,7 +92,6 @@ def test_incident_c():
         ((VXLAN6,), {}, 70),
         ((IPIP, VXLAN), {}, 50),
         ((PLAIN,), {}, 0),
-        ((), {}, 0),
         ((PLAIN,), {"wireguardEnabled": True}, 60),
         ((IPIP,), {"wireguardEnabled": True, "wireguardEnabledV6": True}, 80),
         ((PLAIN,), {"bpfEnabled": True}, 50),
@@ -348,3 +347,44 @@ def test_the_filter_takes_what_the_roles_left():
         "b": {"name": "eth0", "mtu": 1500, "address": "b"},
     }
     assert uplinks([], {}) == {}
+
+
+def test_without_a_pool_nobody_knows_what_is_added():
+    calico = manifest("1440", pools=())
+    assert wanted(calico, 1500, 1500, 1500) == {}
+    assert ids(calico, 1500, 1500, 1500) == {"encapsulation_unknown"}
+
+
+def test_hosts_that_are_no_nodes_have_no_say():
+    calico = manifest("1430")
+    of_etcd = Uplink("etcd1", "eth0", 1300, "10.0.0.9")
+    assert mtu.plan(calico, Policy((*seen(1450, 1450, 1450), of_etcd))).changes == ()
+    by_short_name = tuple(replace(each, node=f"{each.node}.example.org") for each in seen(1440, 1440, 1440))
+    assert [change.after for change in mtu.plan(calico, Policy(by_short_name, rollout=False)).changes] == ["1420"]
+    [refused] = mtu.plan(calico, Policy((of_etcd,))).refusals
+    assert "is a node of this cluster" in refused.what
+
+
+@pytest.mark.parametrize(("variable", "adds"), [("FELIX_WIREGUARDENABLED", 60), ("FELIX_BPFENABLED", 50)])
+def test_the_environment_enables_an_encapsulation_too(variable, adds):
+    on, off = ([*ENV, {"name": variable, "value": value}] for value in ("true", "false"))
+    field = {"FELIX_WIREGUARDENABLED": "wireguardEnabled", "FELIX_BPFENABLED": "bpfEnabled"}[variable]
+    assert max(mtu.encapsulations(manifest(env=on, pools=(PLAIN,))).values()) == adds
+    assert mtu.encapsulations(manifest(env=off, pools=(PLAIN,), felix=felix(**{field: True}))) == {}
+
+
+@pytest.mark.parametrize(
+    ("image", "told", "version"),
+    [
+        ("docker.io/calico/node:v3.19.4", "", (3, 19, 4)),
+        ("rancher/mirrored-calico-node:v3.19.0", "", (3, 19, 0)),
+        ("my/calico-node:v3.19", "", (3, 19, 0)),
+        ("calico/node@sha256:0a", "v3.27.2", (3, 27, 2)),
+        ("calico/node@sha256:0a", "", None),
+        ("tigera/cnx-node:v3.19.4", "", None),
+    ],
+)
+def test_the_version_is_told_by_the_image_or_by_calico_itself(image, told, version):
+    item = daemon_set()
+    item["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    assert Calico(item, told_version=told).version == version

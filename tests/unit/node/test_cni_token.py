@@ -198,6 +198,14 @@ def test_whatever_is_no_token_says_nothing(text):
     assert (token.issued, token.expires) == (None, None)
 
 
+@pytest.mark.parametrize("number", ["1e400", "NaN", "-Infinity", "9" * 400, "1e20", "-1"])
+def test_a_moment_that_is_none_says_nothing(number):
+    body = base64.urlsafe_b64encode(f'{{"exp": {number}, "iat": {number}}}'.encode()).decode()
+    assert (decoded(f"a.{body}.c").expires, decoded(f"a.{body}.c").issued) == (None, None)
+    deep = base64.urlsafe_b64encode(b"[" * 200_000).decode()
+    assert decoded(f"a.{deep}.c").expires is None
+
+
 def test_a_node_whose_clock_is_not_told():
     host = node(FRESH, OK)
     del host.files["/proc/uptime"]
