@@ -285,8 +285,8 @@ def test_findings(bird, kills, told):
 
 CONTAINER = "0123456789abcdef" * 4
 STAT = "{pid} ({name}) R 800 812 800 0 -1 4194560 900 0 0 0 {used} 0 0 0 20 0 1 0 {start} 9000000 400 0"
-EVENTS = """{"event": "kill", "time": 1700000000}
-{"event": "kill", "time": 1700500000}
+EVENTS = """{"event": "kill", "time": 1700000000, "uptime": 1}
+{"event": "kill", "time": 1700500000, "uptime": 1}
 {"event": "restarted", "time": 1700500001}
 {"event": "ki"""
 
