@@ -214,9 +214,10 @@ def look(config: Config, pid: int) -> tuple[Process, float] | None:
 
 
 def links(dev: str, igmp: str) -> dict[str, int]:
-    """Count links by their files in /proc/PID/net: those there are, and those ever made (their highest number).
+    """Count links by their files in /proc/PID/net: those there are, and those ever made, at least.
 
-    A BIRD that forgets none may remember the difference, beside the interfaces that it tells of.
+    That is their highest number: younger ones that are gone again are not in it. A BIRD that forgets none remembers
+    the difference or more, beside the interfaces that it tells of.
     """
     made = max(map(int, re.findall(r"^\d+", igmp, re.MULTILINE)), default=0)
     return {"links": max(0, dev.count("\n") - 2), "links_made": made}
@@ -581,6 +582,8 @@ def main(path: str) -> None:
         while (left := until - time.monotonic()) > 0:
             came = signal.sigtimedwait(signals, left)
             if came and came.si_signo == signal.SIGTERM:
+                with contextlib.suppress(OSError):  # the next one may write elsewhere
+                    os.unlink(watchdog.config.metrics)
                 return
             try:
                 watchdog.config = read_config(path) if came else watchdog.config

@@ -32,7 +32,7 @@ _VERSION = re.compile(r":v?(\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class Bird:
-    """One BIRD: its CPU share in percent of one core, its age in seconds, links now and ever made in its namespace.
+    """One BIRD: its CPU share in percent of one core, its age in seconds, links there and made, see daemon.links().
 
     ``image`` is that of its container, '' where that cannot be told.
     """
@@ -118,7 +118,8 @@ def _remembered(bird: Bird, where: str, trap: str) -> Iterator[Finding]:
             id=f"{trap}.remembered",
             severity="medium",
             where=where,
-            observed=f"{bird.links} links, {bird.links_made} made since the boot; BIRD runs for {_long(bird.age)}",
+            observed=f"{bird.links} links, at least {bird.links_made} made since the boot, "
+            f"BIRD runs for {_long(bird.age)}",
             wanted=f"a BIRD that has not seen {MANY} links more than there are",
             why="a BIRD of Calico before 3.27.0 may remember all of them, and goes through the list for each",
             remedy="Update Calico to 3.27.4, 3.28.1 or later",
