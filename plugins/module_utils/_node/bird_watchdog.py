@@ -6,6 +6,7 @@ Installs bird_watchdog_daemon.py with its configuration and its unit, and tells 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import posixpath
@@ -14,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._core import journal
+from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import (
@@ -28,8 +31,8 @@ from .._core.verbs import (
     WriteFile,
 )
 from .._core.verbs.units import RUNNING, invocation, is_enabled
-from . import bird_watchdog_daemon, birds
-from .bird_watchdog_daemon import Config
+from . import bird_watchdog_daemon, birds, processes
+from .bird_watchdog_daemon import CHOICES, Config, wrong
 from .birds import Bird
 
 TRAP = "bird_watchdog"
@@ -40,22 +43,27 @@ DAEMON = "/usr/local/lib/nodeward/bird_watchdog.py"
 CONFIG = "/etc/nodeward/bird_watchdog.json"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 METRICS = "nodeward_bird_watchdog.prom"
+LOGS = posixpath.dirname(Config().events)
+CGROUPS = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")  # by version
 
 # Where the textfile collector of node-exporter reads by default: Debian's package, prometheus.prometheus' role.
 TEXTFILE_FOLDERS = ("/var/lib/prometheus/node-exporter", "/var/lib/node_exporter", "/var/lib/node-exporter")
+
+# A file written this much later than the unit's start, in seconds, is not what it read.
+CERTAINLY_LATER = 2.0
 
 _DEFAULTS = Config()
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "mode": {"type": "str", "choices": ["enforce", "observe"], "default": _DEFAULTS.mode},
+    "mode": {"type": "str", "choices": [*CHOICES["mode"]], "default": _DEFAULTS.mode},
     "threshold": {"type": "int", "default": int(_DEFAULTS.threshold)},
     "window": {"type": "int", "default": int(_DEFAULTS.window)},
     "interval": {"type": "int", "default": int(_DEFAULTS.interval)},
     "cooldown": {"type": "int", "default": int(_DEFAULTS.cooldown)},
     "daily_limit": {"type": "int", "default": _DEFAULTS.daily_limit},
     "random_delay": {"type": "int", "default": int(_DEFAULTS.random_delay)},
-    "signal": {"type": "str", "choices": ["KILL", "TERM"], "default": _DEFAULTS.signal},
+    "signal": {"type": "str", "choices": [*CHOICES["signal"]], "default": _DEFAULTS.signal},
     "kill_without_graceful_restart": {"type": "bool", "default": _DEFAULTS.kill_without_graceful_restart},
     "textfile_folder": {"type": "str"},
 }
@@ -75,9 +83,11 @@ WatchdogSec=60
 LogsDirectory=nodeward-bird-watchdog
 LogsDirectoryMode=0750
 UMask=0027
+MemoryMax=64M
+OOMPolicy=continue
 
-# to kill, and for perf to name the functions of a process in a container
-CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_PERFMON
+# to kill, to look into a process in a container, and to write where node-exporter's user owns the folder
+CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_PERFMON CAP_DAC_OVERRIDE
 NoNewPrivileges=yes
 PrivateDevices=yes
 PrivateNetwork=yes
@@ -130,10 +140,17 @@ class Policy:
 
 @dataclass(frozen=True)
 class Facts:
-    """What observe saw of one node: our files, the folders that hold nothing else, our unit, and the BIRDs."""
+    """What observe saw of one node: our files, the folders that are ours alone, our unit, and the BIRDs.
+
+    ``unread`` are the files that were written after the unit's start. ``no_folder`` is the folder for the metrics that
+    the configuration names and that is not there.
+    """
 
     files: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    logs: bool = False
+    no_folder: str = ""
     python: str = "/usr/bin/python3"
     textfile_folder: str = ""
     enabled: bool = False
@@ -148,11 +165,16 @@ class Facts:
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
     texts = {path: host.read_text(path) for path in (DAEMON, CONFIG, UNIT_FILE)}
-    folders = (posixpath.dirname(path) for path in (DAEMON, CONFIG))
-    ours = {posixpath.basename(path) for path in (DAEMON, CONFIG)}
+    started, now = _started(host), host.wall_clock()
+    modified = {path: host.modified(path) or 0.0 for path in texts}
+    metrics = posixpath.dirname(_metrics(texts[CONFIG] or ""))
     return Facts(
         files={path: text for path, text in texts.items() if text is not None},
-        folders=tuple(path for path in folders if host.is_folder(path) and ours >= set(host.list_folder(path))),
+        folders=tuple(_our_folders(host)),
+        # one from the future says nothing: the clock was set since
+        unread=tuple(path for path in texts if started and started + CERTAINLY_LATER < modified[path] <= now),
+        logs=host.is_folder(LOGS),
+        no_folder="" if host.is_folder(metrics) else metrics,
         python=host.interpreter(),
         textfile_folder=next((path for path in TEXTFILE_FOLDERS if host.is_folder(path)), ""),
         enabled=is_enabled(host, UNIT),
@@ -160,6 +182,29 @@ def observe(host: Host) -> Facts:
         birds=birds.observe(host),
         kills_last_week=birds.kills_last_week(host),
     )
+
+
+def _started(host: Host) -> float:
+    """Return when our unit's process was started, in seconds since 1970, 0 where it does not run."""
+    pids = "".join(host.read_text(f"{path}/{UNIT}/cgroup.procs") or "" for path in CGROUPS).split()
+    return processes.started(host, int(pids[0])) if pids else 0.0
+
+
+def _metrics(config: str) -> str:
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        return str(dict(json.loads(config)).get("metrics") or "")
+    return ""
+
+
+def _our_folders(host: Host) -> Iterator[str]:
+    made: set[str] = set()
+    with contextlib.suppress(NodewardError):  # a run that changes something says so
+        entries = journal.decode(host.read_text(journal.PATH)).entries
+        made = {target for target, entry in entries if entry.before is None}
+    ours = {posixpath.basename(path) for path in (DAEMON, CONFIG)}
+    for path in map(posixpath.dirname, (DAEMON, CONFIG)):
+        if f"folder {path}" in made and host.is_folder(path) and ours >= set(host.list_folder(path)):
+            yield path
 
 
 def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
@@ -176,7 +221,7 @@ def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
 
 def plan(facts: Facts, policy: Policy) -> Plan:
     """Decide what the node needs; pure, so that captured facts give the same plan anywhere."""
-    refusals = tuple(_refusals(policy))
+    refusals = tuple(_refusals(policy)) if policy.state == "present" else ()
     if refusals:
         return Plan(refusals=refusals)
     found = tuple(birds.findings(facts.birds, facts.kills_last_week, policy.threshold, TRAP))
@@ -192,29 +237,29 @@ def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
         if facts.files.get(path) != text
     ]
     yield from writes
-    if any(write.path == UNIT_FILE for write in writes):
+    if UNIT_FILE in (*facts.unread, *(write.path for write in writes)):
         yield ReloadUnit(UNIT, _REASON)
     state = RUNNING if facts.enabled or facts.invocation else None
     if not (facts.enabled and facts.invocation):
         yield RunUnit(UNIT, state, RUNNING, _REASON)
-    elif writes:
+    elif writes or facts.unread:  # a run that was killed before the restart left it to this one
         yield RestartUnit(UNIT, facts.invocation, _REASON)
 
 
 def _absent(facts: Facts) -> Iterator[Change]:
-    if facts.enabled or facts.invocation:
-        yield RunUnit(UNIT, RUNNING, None, _ABSENT)
+    if facts.enabled or facts.invocation or facts.logs:
+        yield RunUnit(UNIT, RUNNING if facts.enabled or facts.invocation else None, None, _ABSENT)
     for path, text in facts.files.items():
         yield RemoveFile(path, text, _ABSENT)
     for path in facts.folders:
         yield RemoveFolder(path, _ABSENT)
-    if UNIT_FILE in facts.files:
+    if UNIT_FILE in facts.files or facts.invocation:
         yield ReloadUnit(UNIT, _ABSENT)
 
 
 def _texts(facts: Facts, policy: Policy) -> dict[str, str]:
     """Return our files as they are to be, in the order in which they are written."""
-    folder = facts.textfile_folder if policy.textfile_folder is None else policy.textfile_folder
+    folder = facts.textfile_folder if policy.textfile_folder is None else policy.textfile_folder.rstrip("/")
     metrics = posixpath.join(folder, METRICS) if folder else ""
     wanted = {key: value for key, value in asdict(policy).items() if key not in ("state", "textfile_folder")}
     unit = _UNIT.format(
@@ -231,37 +276,28 @@ def _texts(facts: Facts, policy: Policy) -> dict[str, str]:
     }
 
 
-# Each option with its least and its largest value.
-_BOUNDS = {
-    "threshold": (1, 100),
-    "window": (1, 3600),
-    "interval": (1, 60),
-    "cooldown": (0, 86400),
-    "daily_limit": (0, 1000),
-    "random_delay": (0, 3600),
-}
-
-
 def _refusals(policy: Policy) -> Iterator[Refusal]:
-    for option, (least, most) in _BOUNDS.items():
-        value = getattr(policy, option)
-        if not least <= value <= most:
-            yield _refusal(
-                option, f"{value} is not from {least} to {most}", f"Set it to a number from {least} to {most}"
-            )
-    if policy.window < 2 * policy.interval:
-        yield _refusal(
-            "window",
-            f"{policy.window} s are less than two intervals of {policy.interval} s",
-            f"Set it to {2 * policy.interval} or more",
-        )
+    values = {key: value for key, value in asdict(policy).items() if key in Config._fields}
+    for option, what in wrong(values):
+        yield _refusal(option, what, "Set it to a value that makes sense, see docs/bird_watchdog.md")
+    folder = policy.textfile_folder
     # the path stands in a unit, where spaces and % say something else
-    if policy.textfile_folder and not re.fullmatch(r"(/[A-Za-z0-9._+-]+)+", policy.textfile_folder):
+    if folder and not re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._+-]+)+/?", str(folder)):
         yield _refusal(
             "textfile_folder",
-            f"{policy.textfile_folder!r} is no absolute path of letters, digits and . _ + -",
+            f"{folder!r} is no absolute path of letters, digits and . _ + - without . and ..",
             "Name the folder that node-exporter reads",
         )
+    elif folder and f"{folder}/".startswith(_NOT_FOR_METRICS):
+        yield _refusal(
+            "textfile_folder",
+            f"{folder} is, or is in, a folder that the system itself reads",
+            "Name the folder that node-exporter reads, such as /var/lib/node_exporter",
+        )
+
+
+# The daemon may write to the folder of the metrics.
+_NOT_FOR_METRICS = ("/dev/", "/proc/", "/sys/", "/run/", "/var/run/", "/usr/", "/etc/", "/bin/", "/sbin/", "/lib/")
 
 
 def _refusal(option: str, what: str, remedy: str) -> Refusal:
@@ -278,6 +314,16 @@ def _no_metrics(facts: Facts, policy: Policy) -> Iterator[Finding]:
             wanted="the folder of node-exporter's textfile collector",
             why="the watchdog writes no metrics; its events are in the journal of systemd all the same",
             remedy=f"Name the folder in {TRAP}_textfile_folder, or '' for no metrics",
+        )
+    elif facts.no_folder and facts.no_folder == (policy.textfile_folder or "").rstrip("/"):
+        yield Finding(
+            id=f"{TRAP}.no_textfile_folder",
+            severity="low",
+            where=facts.no_folder,
+            observed="it is not there",
+            wanted="the folder of node-exporter's textfile collector",
+            why="the watchdog writes no metrics; it takes the folder up at its next start",
+            remedy=f"Make the folder and restart {UNIT}, or name another one in {TRAP}_textfile_folder",
         )
 
 

@@ -7,7 +7,6 @@ Calico before 3.27.0 ships a BIRD that forgets no link which ever was (projectca
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ _VERSION = re.compile(r":v?(\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class Bird:
-    """One BIRD: its CPU share in percent of one core, its age in seconds, links now and ever made in its namespace.
+    """One BIRD: its CPU share in percent of one core, its age in seconds, links there and made, see daemon.links().
 
     ``image`` is that of its container, '' where that cannot be told.
     """
@@ -79,7 +78,7 @@ def kills_last_week(host: Host) -> int:
     now = (int(booted.group(1)) if booted else 0) + _uptime(host)
     path = daemon.Config().events
     lines = [line for each in (f"{path}.1", path) for line in (host.read_text(each) or "").splitlines()]
-    return sum(_killed_at(line) > now - WEEK for line in lines)
+    return sum(kill["time"] > now - WEEK for kill in map(daemon.told_kill, lines) if kill)
 
 
 def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -> Iterator[Finding]:
@@ -119,7 +118,8 @@ def _remembered(bird: Bird, where: str, trap: str) -> Iterator[Finding]:
             id=f"{trap}.remembered",
             severity="medium",
             where=where,
-            observed=f"{bird.links} links, {bird.links_made} made since the boot; BIRD runs for {_long(bird.age)}",
+            observed=f"{bird.links} links, at least {bird.links_made} made since the boot, "
+            f"BIRD runs for {_long(bird.age)}",
             wanted=f"a BIRD that has not seen {MANY} links more than there are",
             why="a BIRD of Calico before 3.27.0 may remember all of them, and goes through the list for each",
             remedy="Update Calico to 3.27.4, 3.28.1 or later",
@@ -155,15 +155,6 @@ def _image(host: Host, pid: int) -> str:
 
 def _uptime(host: Host) -> float:
     return float((host.read_text("/proc/uptime") or "0").split()[0])
-
-
-def _killed_at(line: str) -> float:
-    """Return when a line of the file of events tells of a kill, 0 when it tells of something else."""
-    try:
-        event = json.loads(line)
-        return float(event["time"]) if event["event"] == "kill" else 0.0
-    except (ValueError, KeyError, TypeError):  # the last line may be cut off by a full disk
-        return 0.0
 
 
 def _long(seconds: int) -> str:

@@ -41,9 +41,6 @@ _INSTALLED = (
     *(f"{folder}/systemd/system/kubelet.service" for folder in ("/etc", "/run", "/usr/lib", "/lib")),
 )
 
-# Clock ticks a second in /proc (USER_HZ, 100 on every platform that Kubernetes is built for).
-TICKS = 100
-
 
 @dataclass(frozen=True)
 class Reservation:
@@ -124,7 +121,7 @@ def _running(host: Host, pid: int, flags: Mapping[str, str]) -> Kubelet:
         pod_pids_limit=settings[POD_LIMIT] or UNLIMITED,
         unit=unit,
         invocation=host.link_target(f"/run/systemd/units/invocation:{unit}") or "" if unit else "",
-        started=_started(host, pid),
+        started=processes.started(host, pid),
         config=files[0] if flags.get("config") else None,
         drop_in=own,
         others=tuple(file for file in files[1 if flags.get("config") else 0 :] if own is None or file.path != own.path),
@@ -210,13 +207,6 @@ def _unit(cgroup: str) -> str:
     """Return the systemd service of a process by /proc/PID/cgroup, '' where it is in none."""
     found = re.findall(r"/([^/\n]+\.service)(?=/|$)", cgroup, re.MULTILINE)
     return found[-1] if found else ""
-
-
-def _started(host: Host, pid: int) -> float:
-    """Return when a process was started, from proc(5): its field 22 in ticks after ``btime``."""
-    since_boot = (host.read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    boot = re.search(r"^btime ([0-9]+)$", host.read_text("/proc/stat") or "", re.MULTILINE)
-    return int(boot.group(1)) + int(since_boot[19]) / TICKS if boot and len(since_boot) > 19 else 0.0
 
 
 def _with_whole_paths(host: Host, pid: int, flags: Mapping[str, str]) -> dict[str, str]:

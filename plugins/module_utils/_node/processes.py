@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from .._core.host import Host
 
 # In the path of every pod's cgroup, whatever the driver: kubepods, kubepods.slice, kubelet-kubepods.slice.
 PODS = "kubepods"
+
+# Clock ticks a second in /proc (USER_HZ, 100 on every platform that Kubernetes is built for).
+TICKS = 100
 
 
 def names(host: Host) -> dict[int, str]:
@@ -30,3 +34,13 @@ def command_line(host: Host, pid: int) -> list[str]:
     """Return the arguments of a process, [] when it has none or has ended."""
     text = host.read_text(f"/proc/{pid}/cmdline") or ""
     return text.rstrip("\0").split("\0") if text else []
+
+
+def started(host: Host, pid: int) -> float:
+    """Return when a process was started, in seconds since 1970, to the second, 0 when it has ended.
+
+    From proc(5): its field 22 in ticks after ``btime``.
+    """
+    since_boot = (host.read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    boot = re.search(r"^btime ([0-9]+)$", host.read_text("/proc/stat") or "", re.MULTILINE)
+    return int(boot.group(1)) + int(since_boot[19]) / TICKS if boot and len(since_boot) > 19 else 0.0

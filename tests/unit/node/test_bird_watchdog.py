@@ -21,8 +21,10 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs.units 
 from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog, birds
 from ansible_collections.nodeward.calico.plugins.module_utils._node import restore as way_back
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog import (
+    CGROUPS,
     CONFIG,
     DAEMON,
+    LOGS,
     OPTIONS,
     TEXTFILE_FOLDERS,
     TRAP,
@@ -58,8 +60,9 @@ class Systemd(FakeHost):
         elif words == f"systemctl restart {UNIT}":
             self.starts += 1
             self.links[INVOCATION] = f"start {self.starts}"
-        elif words == f"systemctl disable --now {UNIT}":
-            self.links.pop(WANTS, None)
+        elif words in (f"systemctl disable --now {UNIT}", f"systemctl stop {UNIT}"):
+            if "disable" in words:
+                self.links.pop(WANTS, None)
             self.links.pop(INVOCATION, None)
         return {STATE: "active\n", SHOW: "NeedDaemonReload=no\n"}.get(words, "")
 
@@ -206,8 +209,59 @@ def test_a_start_that_fails_is_put_back():
 
 
 def test_systemd_without_clean_is_no_obstacle():
-    host = FakeHost(links={WANTS: "", INVOCATION: "1"}, commands={f"systemctl disable --now {UNIT}": ""})
+    commands = {f"systemctl disable --now {UNIT}": "", f"rm -r --one-file-system {LOGS}": ""}
+    host = FakeHost({UNIT_FILE: "", f"{LOGS}/events.jsonl": ""}, links={WANTS: "", INVOCATION: "1"}, commands=commands)
     RunUnit(UNIT, RUNNING, None, REASON).act(host)
+    assert host.calls[-1] == ("run", f"rm -r --one-file-system {LOGS}")
+
+
+def test_absent_after_somebody_took_the_unit_s_file_away():
+    host = installed()
+    del host.files[UNIT_FILE]
+    apply(plan(host, state="absent").changes, host)
+    assert [path for path in (*host.files, *host.links) if "bird" in path] == []
+    assert ("run", f"systemctl disable --now {UNIT}") not in host.calls
+
+
+def test_absent_after_it_was_stopped_by_hand_removes_its_log_too():
+    host = installed()
+    del host.links[WANTS], host.links[INVOCATION]
+    host.folders.add(LOGS)
+    made = plan(host, state="absent")
+    assert targets(made)[0] == f"run {UNIT}"
+    apply(made.changes, host)
+    assert ("run", f"systemctl clean --what=all {UNIT}") in host.calls
+    host.folders.discard(LOGS)
+    assert plan(host, state="absent").changes == ()
+
+
+def test_an_empty_folder_of_somebody_else_stays():
+    host = Systemd()
+    host.folders.add("/etc/nodeward")
+    assert plan(host, state="absent").changes == ()
+    apply(plan(host).changes, host)
+    made = plan(host, state="absent")
+    assert [target for target in targets(made) if target.startswith("folder")] == ["folder /usr/local/lib/nodeward"]
+    host.files[PATH] = "{"
+    assert not [target for target in targets(plan(host, state="absent")) if target.startswith("folder")]
+
+
+def test_a_run_that_was_killed_before_the_restart_is_finished_by_the_next():
+    host = installed()
+    host.files |= {
+        f"{CGROUPS[1]}/{UNIT}/cgroup.procs": "77\n",
+        "/proc/77/stat": STAT.format(pid=77, name="python3", used=1, start=500),
+        "/proc/stat": "cpu 1\nbtime 1699999000\n",
+    }
+    began = 1699999005.0
+    host.times = dict.fromkeys((DAEMON, CONFIG, UNIT_FILE), began + 1)
+    assert targets(plan(host)) == []
+    host.times[CONFIG] = began + 60
+    assert targets(plan(host)) == [f"restart {UNIT}"]
+    host.times[UNIT_FILE] = began + 60
+    assert targets(plan(host)) == [f"reload {UNIT}", f"restart {UNIT}"]
+    host.times = dict.fromkeys(host.times, 1.8e9)  # written before the clock was set right
+    assert targets(plan(host)) == []
 
 
 def test_the_verb_comes_back_from_the_journal():
@@ -230,6 +284,21 @@ def test_metrics_go_where_node_exporter_reads():
     assert plan(Systemd(), textfile_folder="/srv/later").findings == ()
 
 
+def test_a_named_folder_that_is_not_there_is_a_finding_once_it_is_configured():
+    host = installed(textfile_folder="/srv/later/")
+    assert json.loads(host.files[CONFIG])["metrics"] == "/srv/later/nodeward_bird_watchdog.prom"
+    [finding] = plan(host, textfile_folder="/srv/later/").findings
+    assert (finding.where, finding.observed) == ("/srv/later", "it is not there")
+    host.folders.add("/srv/later")
+    assert plan(host, textfile_folder="/srv/later/").findings == ()
+
+
+def test_the_unit_s_bounds_hold_what_the_daemon_does():
+    unit = installed().files[UNIT_FILE]
+    assert "CAP_DAC_OVERRIDE" in unit, "node-exporter's user may own the folder of metrics"
+    assert "MemoryMax=64M\nOOMPolicy=continue\n" in unit
+
+
 def test_without_such_a_folder_a_finding_says_so():
     [finding] = plan(Systemd()).findings
     assert (finding.id, finding.severity) == ("bird_watchdog.no_textfile_folder", "info")
@@ -238,18 +307,28 @@ def test_without_such_a_folder_a_finding_says_so():
 
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
-    ("no share", {"threshold": 0}, "threshold", "from 1 to 100"),
-    ("more than a core", {"threshold": 101}, "threshold", "from 1 to 100"),
-    ("a busy loop", {"interval": 0}, "interval", "from 1 to 60"),
+    ("no share", {"threshold": 0}, "threshold", "from 50 to 95"),
+    ("more than a core", {"threshold": 101}, "threshold", "from 50 to 95"),
+    ("a truth", {"daily_limit": True}, "daily_limit", "True is no int"),
+    ("no number", {"cooldown": float("nan")}, "cooldown", "from 0"),
+    ("an unknown mode", {"mode": "off"}, "mode", "enforce, observe"),
+    ("a busy loop", {"interval": 0}, "interval", "from 1 to 20"),
+    ("as long as systemd waits", {"interval": 60}, "interval", "from 1 to 20"),
     ("no window", {"window": 5}, "window", "two intervals"),
     ("a negative delay", {"random_delay": -1}, "random_delay", "from 0"),
     ("a folder that is none", {"textfile_folder": "metrics"}, "textfile_folder", "absolute path"),
+    ("a folder that is a truth", {"textfile_folder": True}, "textfile_folder", "absolute path"),
+    ("a folder of devices", {"textfile_folder": "/dev/shm"}, "textfile_folder", "the system itself"),
+    ("the system's own", {"textfile_folder": "/etc"}, "textfile_folder", "the system itself"),
+    ("a way out", {"textfile_folder": "/srv/../etc"}, "textfile_folder", "absolute path"),
+    ("a roundabout way", {"textfile_folder": "/./etc/"}, "textfile_folder", "absolute path"),
     ("a folder that a unit reads otherwise", {"textfile_folder": "/srv/%h x"}, "textfile_folder", "absolute path"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("policy", "option", "words"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
 def test_refusals(policy, option, words):
+    assert bird_watchdog.plan(Facts(), Policy(**policy, state="absent")).refusals == (), "it can go all the same"
     made = bird_watchdog.plan(Facts(), Policy(**policy))
     assert made.changes == ()
     [refusal] = made.refusals
@@ -269,7 +348,12 @@ TOLD: list[tuple[str, Bird, int, list[tuple[str, str]]]] = [
     ("3.27.0 to 3.27.3", replace(BIRD, image="calico/node:v3.27.3"), 0, [("version", "calico/node:v3.27.3")]),
     ("mended", replace(BIRD, image="calico/node:v3.27.4"), 0, []),
     ("a tag that says nothing", replace(BIRD, image="calico/node:latest"), 0, []),
-    ("many links ever made", replace(BIRD, links_made=40000, image=""), 0, [("remembered", "60 links, 40000 made")]),
+    (
+        "many links ever made",
+        replace(BIRD, links_made=40000, image=""),
+        0,
+        [("remembered", "60 links, at least 40000 made")],
+    ),
     ("many, by a BIRD that forgets them", replace(BIRD, links_made=40000), 0, []),
     ("killed lately", BIRD, 2, [("kills", "2 kills in the last week")]),
 ]
@@ -285,8 +369,8 @@ def test_findings(bird, kills, told):
 
 CONTAINER = "0123456789abcdef" * 4
 STAT = "{pid} ({name}) R 800 812 800 0 -1 4194560 900 0 0 0 {used} 0 0 0 20 0 1 0 {start} 9000000 400 0"
-EVENTS = """{"event": "kill", "time": 1700000000}
-{"event": "kill", "time": 1700500000}
+EVENTS = """{"event": "kill", "time": 1700000000, "uptime": 1}
+{"event": "kill", "time": 1700500000, "uptime": 1}
 {"event": "restarted", "time": 1700500001}
 {"event": "ki"""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -386,7 +389,181 @@ def test_a_process_within_execve_is_looked_at_again(birds: Birds, tmp_path: Path
         watchdog.adopt(7)
 
 
+# --- what others do to it ---------------------------------------------------------------------------
+
+
+def full(birds: Birds, peers: list[socket.socket]) -> None:
+    """Fill the queue of a BIRD that hangs."""
+    with contextlib.suppress(BlockingIOError):
+        while len(peers) < 100:
+            peers.append(socket.socket(socket.AF_UNIX))
+            peers[-1].setblocking(False)
+            peers[-1].connect(birds.socket())
+
+
+@pytest.fixture
+def peers() -> Iterator[list[socket.socket]]:
+    made: list[socket.socket] = []
+    yield made
+    for each in made:
+        each.close()
+
+
+def test_one_that_hangs_already_is_watched_and_killed(birds: Birds, peers: list[socket.socket]):
+    birds.mark("silent")
+    busy = birds.start()
+    wait_for(lambda: Path(birds.socket()).exists())
+    full(birds, peers)
+    assert daemon.ask(Process(busy.pid, 0, "bird", 0, birds.socket())).trouble == "socket_silent"
+    assert daemon.ask(Process(os.getpid(), 0, "bird", 0, birds.socket())).trouble == "socket_unreachable"
+    run(Watchdog(config(birds)), lambda: busy.poll() is not None)
+    assert events(birds)[0]["reason"] == "socket_silent"
+
+
+def test_one_that_cannot_be_watched_is_told_once(birds: Birds, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(daemon, "ADOPTION", 0.5)
+    (birds.folder / "replies").unlink()  # so that it opens no socket
+    busy = birds.start()
+    watchdog = Watchdog(config(birds))
+    monkeypatch.setattr(daemon, "SCAN_EVERY", 1)
+    run(watchdog, lambda: bool(told(birds)))
+    steps(watchdog, 1.0)
+    assert [(each["event"], each["pid"]) for each in events(birds)] == [("not_watched", busy.pid)]
+    assert busy.poll() is None
+
+
+ANSWERING = [("floods", b"x" * (1 << 18), 0.0), ("dribbles", b"x", 0.0005), ("is slow", b"x", 0.5)]
+
+
+@pytest.mark.parametrize(("piece", "pause"), [case[1:] for case in ANSWERING], ids=[case[0] for case in ANSWERING])
+def test_an_answer_without_an_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, piece, pause):
+    monkeypatch.setattr(daemon, "PATIENCE", 0.7)
+    is_over = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listening, tempfile.TemporaryDirectory(prefix="bird") as folder:
+        listening.bind(f"{folder}/s")
+        listening.listen(1)
+
+        def answer() -> None:
+            with listening.accept()[0] as peer, contextlib.suppress(OSError):
+                while not is_over.wait(pause):
+                    peer.sendall(piece)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        begin = time.monotonic()
+        said = daemon.ask(Process(os.getpid(), 0, "bird", 0, f"{folder}/s"))
+        took = time.monotonic() - begin
+        is_over.set()
+        thread.join()
+    assert (said.trouble, took < 3) == ("socket_unreachable" if len(piece) > 1 else "socket_silent", True)
+
+
+def test_the_successor_that_came_in_time_is_seen_before_the_alarm(birds: Birds):
+    watchdog = Watchdog(config(birds))
+    alone = birds.start()
+    wait_for(lambda: Path(birds.socket()).exists())
+    run(watchdog, lambda: alone.poll() is not None)
+    birds.mark("calm")
+    birds.start()
+    wait_for(lambda: daemon.ask(Process(birds.started[-1].pid, 0, "bird", 0, birds.socket())).trouble == "")
+    watchdog.tracks["bird"].overdue = 0.0  # as after a step that took long
+    watchdog.step()
+    assert told(birds) == ["kill", "restarted"]
+
+
+def test_peers_are_asked_for_until_one_is_known_and_remembered_over_a_restart(
+    birds: Birds, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(daemon, "ASK_AGAIN", 0.2)
+    birds.say(replies())  # no session is up yet
+    birds.mark("calm")
+    first = birds.start()
+    wait_for(lambda: Path(birds.socket()).exists())
+    watchdog = Watchdog(config(birds))
+    track = watchdog.tracks["bird"]
+    run(watchdog, lambda: track.process is not None)
+    assert not track.answer.unaware
+    birds.say(replies(""))
+    run(watchdog, lambda: track.answer.unaware == ("Mesh_0",))
+    first.kill()
+    first.wait()
+    birds.say(replies(extra=RECOVERING))
+    second = birds.start()
+    run(watchdog, lambda: track.process is not None and track.process.pid == second.pid)
+    assert track.answer.unaware == ("Mesh_0",)
+
+
+def test_a_perf_that_hangs_is_ended_with_all_that_it_started(birds: Birds):
+    mark = str(birds.folder / "hangs")
+    script = f"#!/bin/sh\ntrap '' TERM\nif [ $1 = record ]; then sleep 41.5; fi\necho $$ >> {mark}\nexec sleep 41.5\n"
+    (birds.folder / "bin/perf").write_text(script)
+    was = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})  # as in main()
+    try:
+        begin = time.monotonic()
+        daemon.evidence(config(birds), Process(os.getpid(), 0, "bird", 0, ""), daemon.Answer())
+        assert time.monotonic() - begin < 8
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, was)
+    wait_for(lambda: not Path(f"/proc/{int(Path(mark).read_text().split()[0])}/cwd").exists())
+
+
+def test_a_metrics_folder_of_others_is_written_with_care(birds: Birds, tmp_path: Path):
+    victim, path = tmp_path / "victim", birds.folder / "metrics.prom"
+    victim.write_text("precious")
+    staged = Path(f"{path}.new")
+    os.link(victim, staged)
+    watchdog = Watchdog(config(birds))
+    watchdog.step()
+    assert (victim.read_text(), path.stat().st_mode & 0o777) == ("precious", 0o644)
+    os.mkfifo(staged)  # nobody reads it, and it is not waited for
+    watchdog.step()
+    assert not staged.exists()
+    path.unlink()
+    path.symlink_to(victim)
+    watchdog.step()
+    assert (victim.read_text(), path.is_symlink()) == ("precious", True)
+
+
+def test_what_cannot_be_written_is_said_once(birds: Birds, capsys: pytest.CaptureFixture[str]):
+    watchdog = Watchdog(config(birds, metrics=str(birds.folder / "none/metrics.prom")))
+    for _ in range(3):
+        watchdog.step()
+    assert capsys.readouterr().err.count("none/metrics.prom cannot be written") == 1
+    (birds.folder / "none").mkdir()
+    watchdog.step()
+    shutil.rmtree(birds.folder / "none")
+    watchdog.step()
+    assert capsys.readouterr().err.count("cannot be written") == 1, "again after it went well"
+
+
+def test_the_file_of_events_is_a_file_and_a_cut_line_harms_no_other(birds: Birds, tmp_path: Path):
+    path = birds.folder / "events.jsonl"
+    path.write_text('{"event": "ki')
+    daemon.append(str(path), "1")
+    daemon.append(str(path), "2")
+    assert path.read_text() == '{"event": "ki\n1\n2\n'
+    path.unlink()
+    os.mkfifo(path)  # neither a read at the start nor a write waits for its other end
+    Watchdog(config(birds))
+    with pytest.raises(OSError, match="no regular file"):
+        daemon.append(str(path), "3")
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        daemon.append(str(path), "3")
+
+
 # --- as a process of its own ------------------------------------------------------------------------
+
+
+# With bounds that a test can wait for.
+MAIN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import bird_watchdog_daemon as daemon
+daemon.BOUNDS.clear()
+daemon.main(sys.argv[2])
+"""
 
 
 class Service:
@@ -398,7 +575,7 @@ class Service:
         self.notified = self._listen(birds.folder / "notify")
         self.journal = self._listen(birds.folder / "journal")
         environment = {**os.environ, "NOTIFY_SOCKET": str(birds.folder / "notify")}
-        command = [sys.executable, "-I", "-S", daemon.__file__, str(self.path)]
+        command = [sys.executable, "-I", "-S", "-c", MAIN, os.path.dirname(daemon.__file__), str(self.path)]
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         assert self.notified.recv(100) == b"READY=1"
 
@@ -458,6 +635,18 @@ def test_the_daemon_as_a_service(birds: Birds, service: Service):
 
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(10) == 0
+
+
+def test_many_a_reload_does_not_stop_the_samples(service: Service):
+    deadline = time.monotonic() + 20 * INTERVAL
+    service.notified.setblocking(False)
+    count = 0
+    while time.monotonic() < deadline:
+        service.process.send_signal(signal.SIGHUP)
+        time.sleep(INTERVAL / 10)
+        with contextlib.suppress(BlockingIOError):
+            count += service.notified.recv(100) == b"WATCHDOG=1"
+    assert count >= 4
 
 
 def test_a_bad_configuration_at_the_start_is_an_error(birds: Birds):

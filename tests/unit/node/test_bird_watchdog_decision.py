@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog_daemon as daemon
+from ansible_collections.nodeward.calico.plugins.module_utils._node import birds
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_daemon import (
     DAY,
     SILENT,
@@ -23,6 +24,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.fake_host import FakeHost
 from tests.unit.node.fake_birds import RECOVERING, replies
 
 CONFIG = Config()
@@ -147,12 +149,12 @@ def test_harm(answer, config, obstacle):
 
 
 ANSWERS: list[tuple[str, str, Answer]] = [
-    ("a restarting peer", replies("restart-able llgr-aware "), Answer("", (), 2)),
-    ("a helping peer", replies("restart-aware "), Answer("", (), 2)),
-    ("a peer without", replies("restart-able ", ""), Answer("", ("Mesh_1",), 2)),
+    ("a restarting peer", replies("restart-able llgr-aware "), Answer("", (), 2, 1)),
+    ("a helping peer", replies("restart-aware "), Answer("", (), 2, 1)),
+    ("a peer without", replies("restart-able ", ""), Answer("", ("Mesh_1",), 2, 2)),
     ("a peer without, not established", replies("").replace("Established", "Active     "), Answer("", (), 2)),
     ("no peers", replies(), Answer("", (), 2)),
-    ("recovery", replies("restart-able ", extra=RECOVERING), Answer("graceful_restart_recovery", (), 2)),
+    ("recovery", replies("restart-able ", extra=RECOVERING), Answer("graceful_restart_recovery", (), 2, 1)),
     ("nothing of interfaces", "0013 Daemon is up and running\n", Answer("", (), 0)),
 ]
 
@@ -168,6 +170,8 @@ STAT = "812 ({name}) {state} 800 812 800 0 -1 4194560 900 0 0 0 {used} 0 0 0 20 
 PROCESSES: list[tuple[str, str, str, str, str | None]] = [
     ("Calico's bird", "bird", "R", CALICOS, "/var/run/calico/bird.ctl"),
     ("Calico's bird6", "bird6", "S", CALICOS.replace("bird.ctl", "bird6.ctl"), "/var/run/calico/bird6.ctl"),
+    ("words in one", "bird", "R", "bird\0-Rs\0/var/run/calico/bird.ctl\0", "/var/run/calico/bird.ctl"),
+    ("without /var", "bird", "R", "bird\0-s\0/run/calico/bird.ctl\0", "/run/calico/bird.ctl"),
     ("one word", "bird", "R", "bird\0-s/var/run/calico/bird.ctl\0", "/var/run/calico/bird.ctl"),
     ("the host's BIRD", "bird", "R", "/usr/sbin/bird\0-f\0-u\0bird\0", None),
     ("the host's BIRD with a socket", "bird", "R", "bird\0-s\0/run/bird/bird.ctl\0", None),
@@ -202,14 +206,43 @@ CONFIGS: list[tuple[str, str, str]] = [
     ("a text for a number", '{"threshold": "85"}', "threshold"),
     ("a number for a truth", '{"kill_without_graceful_restart": 1}', "kill_without"),
     ("a truth for a number", '{"daily_limit": true}', "daily_limit"),
+    ("no share", '{"threshold": 0}', "threshold: 0 is not from 50 to 95"),
+    ("a share that is never reached", '{"threshold": 100}', "threshold"),
+    ("no number", '{"threshold": NaN}', "threshold"),
+    ("no end", '{"random_delay": Infinity}', "random_delay"),
+    ("less than nothing", '{"interval": -1}', "interval"),
+    ("as long as systemd waits", '{"interval": 60, "window": 600}', "interval: 60 is not from 1 to 20"),
+    ("no window", '{"window": 9}', "window: 9 s are less than two intervals"),
+    ("an unknown mode", '{"mode": "Observe"}', "mode: 'Observe' is none of enforce, observe"),
+    ("a signal that stops", '{"signal": "STOP"}', "signal"),
+    ("a deep one", "[" * 200000, "recursion"),
 ]
 
 
 @pytest.mark.parametrize(("text", "told"), [case[1:] for case in CONFIGS], ids=[case[0] for case in CONFIGS])
 def test_a_bad_configuration_is_refused(tmp_path: Path, text, told):
     (tmp_path / "config").write_text(text)
-    with pytest.raises((ValueError, TypeError), match=told):
+    with pytest.raises(daemon.BAD_CONFIG, match=told):
         daemon.read_config(str(tmp_path / "config"))
+
+
+KILL = '{"event": "kill", "boot": "b", "daemon": "bird", "uptime": 5, "time": 7, "reason": "spinning"}'
+DAMAGED: list[tuple[str, str]] = [
+    ("cut off", KILL[:40]), ("two in one", KILL[:40] + KILL), ("null", "null"), ("a number", "1"), ("a list", "[1]"),
+    ("a text", '"x"'), ("a text for a number", KILL.replace("5", '"5"')), ("deep", "[" * 200000),
+    ("no number", KILL.replace("5", "NaN")), ("endless", KILL.replace("7", "Infinity")),
+    ("huge", KILL.replace("7", "1" * 400)), ("a truth", KILL.replace("7", "true")),
+    ("another", '{"event": "restarted"}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", [case[1] for case in DAMAGED], ids=[case[0] for case in DAMAGED])
+def test_a_damaged_line_is_no_kill_and_no_traceback(line):
+    assert daemon.told_kill(KILL)["uptime"] == 5
+    assert daemon.told_kill(line) == {}
+    events = daemon.Config().events
+    host = FakeHost({events: f"{line}\n{KILL}\n", "/proc/uptime": "10.0 1\n", "/proc/stat": "btime 1\n"})
+    assert birds.kills_last_week(host) == 1
 
 
 def test_the_configuration_is_read(tmp_path: Path):

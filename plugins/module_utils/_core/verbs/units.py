@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -158,7 +157,11 @@ def invocation(host: Host, unit: str) -> str | None:
 
 def is_enabled(host: Host, unit: str) -> bool:
     """Tell whether a unit starts at a boot (WantedBy=multi-user.target)."""
-    return host.link_target(f"/etc/systemd/system/multi-user.target.wants/{unit}") is not None
+    return host.link_target(_wanted(unit)) is not None
+
+
+def _wanted(unit: str) -> str:
+    return f"/etc/systemd/system/multi-user.target.wants/{unit}"
 
 
 @dataclass(frozen=True)
@@ -189,9 +192,18 @@ class RunUnit:
             host.run(["systemctl", "enable", self.unit])
             host.run(["systemctl", "restart", self.unit])
             return
-        host.run(["systemctl", "disable", "--now", self.unit])
-        with contextlib.suppress(NodewardError):  # systemd before 243 has no such command
+        if host.read_text(f"/etc/systemd/system/{self.unit}") is not None:
+            host.run(["systemctl", "disable", "--now", self.unit])
+        else:  # somebody took the file away; systemd knows the unit until it ends
+            if invocation(host, self.unit):
+                host.run(["systemctl", "stop", self.unit])
+            host.remove_file(_wanted(self.unit))
+        logs = f"/var/log/{self.unit.rpartition('.')[0]}"
+        try:
             host.run(["systemctl", "clean", "--what=all", self.unit])
+        except NodewardError:  # systemd before 243 has no such command, and a unit without its file nothing to clean
+            if host.is_folder(logs):
+                host.run(["rm", "-r", "--one-file-system", logs])
 
     def verify(self, host: Host) -> None:
         both = is_enabled(host, self.unit) and invocation(host, self.unit)
