@@ -46,10 +46,8 @@ def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory, before: list[str])
     lab.reset()
     fleet = Fleet(lab, tmp_path_factory.mktemp("reports"))
     # as the role prometheus.prometheus makes it: the folder is of node-exporter's user, and nobody else may write
-    lab.run(
-        NODE,
-        f"mkdir -m 0775 {METRICS}; chown 65534:65534 {METRICS}; systemd-run --quiet --unit=zombie python3 -c '{ZOMBIE}'",
-    )
+    lab.run(NODE, f"mkdir -m 0775 {METRICS}; chown 65534:65534 {METRICS}")
+    lab.run(NODE, f"systemd-run --quiet --unit=zombie python3 -c '{ZOMBIE}'")
     bird.start(lab, NODES)
     before += fleet.look(NODE)
     run = harden(fleet, **OPTIONS)
