@@ -267,7 +267,7 @@ def _texts(facts: Facts, policy: Policy) -> dict[str, str]:
         python=facts.python,
         daemon=DAEMON,
         config=CONFIG,
-        metrics=f"ExecStopPost=-/bin/rm -f {metrics}\nReadWritePaths=-{folder}\n" if folder else "",
+        metrics=f"ExecStopPost=-/bin/rm -f {metrics} {metrics}.new\nReadWritePaths=-{folder}\n" if folder else "",
     )
     return {
         DAEMON: f"# {MANAGED_BY}\n{inspect.getsource(bird_watchdog_daemon)}",

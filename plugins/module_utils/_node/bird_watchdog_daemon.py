@@ -290,8 +290,7 @@ def evidence(config: Config, process: Process, answer: Answer) -> dict[str, Any]
         # a group of its own, which timeout ends as a whole; our signals are blocked, theirs must not be
         done = subprocess.run(
             command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             start_new_session=True,
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, ()),
             check=False,
@@ -350,13 +349,13 @@ def append(path: str, line: str) -> None:
 def put(path: str, text: str) -> None:
     """Write a file whole, in a folder that somebody else may own. Raises OSError."""
     staged = f"{path}.new"
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise OSError("it is no regular file")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
     with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "w") as stream:
         os.fchmod(stream.fileno(), 0o644)  # whatever the umask
         stream.write(text)
-    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-        raise OSError("it is no regular file")
     os.replace(staged, path)
 
 
@@ -450,6 +449,7 @@ class Watchdog:
             return
         process, track, answer = found[0], self.tracks[found[0].name], ask(found[0], self.config.proc)
         if answer.trouble in (FOREIGN, UNREACHABLE):
+            self.unadopted = {each: since for each, since in self.unadopted.items() if each.pid in self.looks}
             if clock() - self.unadopted.setdefault(process, clock()) >= ADOPTION:
                 self.unadopted[process] = float("inf")
                 self.tell(2, "not_watched", process, f"is not watched: {answer.trouble}", reason=answer.trouble)

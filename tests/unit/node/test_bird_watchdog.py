@@ -277,6 +277,7 @@ def test_metrics_go_where_node_exporter_reads():
     assert made.findings == ()
     apply(made.changes, host)
     assert f"ReadWritePaths=-{TEXTFILE_FOLDERS[1]}\n" in host.files[UNIT_FILE]
+    assert f"{TEXTFILE_FOLDERS[1]}/nodeward_bird_watchdog.prom.new\nReadWrite" in host.files[UNIT_FILE]
     assert json.loads(host.files[CONFIG])["metrics"] == f"{TEXTFILE_FOLDERS[1]}/nodeward_bird_watchdog.prom"
     # a folder that comes later is taken up, one that is named needs not be there
     host.files[f"{TEXTFILE_FOLDERS[0]}/other.prom"] = ""

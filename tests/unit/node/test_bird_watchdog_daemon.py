@@ -521,7 +521,7 @@ def test_a_metrics_folder_of_others_is_written_with_care(birds: Birds, tmp_path:
     path.unlink()
     path.symlink_to(victim)
     watchdog.step()
-    assert (victim.read_text(), path.is_symlink()) == ("precious", True)
+    assert (victim.read_text(), path.is_symlink(), staged.exists()) == ("precious", True, False)
 
 
 def test_what_cannot_be_written_is_said_once(birds: Birds, capsys: pytest.CaptureFixture[str]):
@@ -635,6 +635,7 @@ def test_the_daemon_as_a_service(birds: Birds, service: Service):
 
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(10) == 0
+    assert not (birds.folder / "metrics.prom").exists(), "the next one may write elsewhere"
 
 
 def test_many_a_reload_does_not_stop_the_samples(service: Service):
