@@ -9,15 +9,18 @@ operator (calico-system, owner Installation), which reverts what is changed in t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from .._core.errors import NodewardError
 from . import objects, places
+from .client import ApiError
 from .cluster_journal import ClusterJournal
 from .objects import Ref
 from .port import Api, Item
+
+_Read = TypeVar("_Read")
 
 MANIFEST = "kube-system"
 OPERATOR = "calico-system"
@@ -106,7 +109,9 @@ def capture(api: Api) -> Calico:
             remedy="Nothing was changed: the operator reverts what is changed here. Give the user the right to get "
             "installations.operator.tigera.io, or finish removing the operator",
         )
-    information = api.get(f"{_CRD}/clusterinformations/default") or {}
+    # these two are no reason to ask for more rights: without them the plan says what it does not know
+    information = _allowed(lambda: api.get(f"{_CRD}/clusterinformations/default")) or {}
+    pools = api.items(f"{_CRD}/ippools") or _allowed(lambda: api.items(f"{_V3}/ippools")) or []
     return Calico(
         daemon_set=daemon_set,
         workloads=_workloads(api, namespace),
@@ -115,8 +120,7 @@ def capture(api: Api) -> Calico:
         config=api.get(objects.config_map(namespace, "calico-config").path),
         felix=api.get(f"{_CRD}/felixconfigurations/default"),
         bgp=api.get(f"{_CRD}/bgpconfigurations/default"),
-        # Calico's own API has them where its datastore is etcd, or where its v3 is a CRD (facts: Calico 3.32)
-        pools=tuple(api.items(f"{_CRD}/ippools") or api.items(f"{_V3}/ippools")),
+        pools=tuple(pools),  # v3: where Calico's datastore is etcd, or where v3 itself is a CRD (Calico 3.32)
         nodes=tuple(api.items("/api/v1/nodes")),
         pods=tuple(pods_of(api, daemon_set)),
         told_version=str(places.get(information, "/spec/calicoVersion") or ""),
@@ -128,6 +132,15 @@ def capture(api: Api) -> Calico:
             if " /" in target
         },
     )
+
+
+def _allowed(read: Callable[[], _Read]) -> _Read | None:
+    try:
+        return read()
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return None
 
 
 def find(api: Api) -> dict[str, Any]:

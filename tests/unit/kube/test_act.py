@@ -434,6 +434,24 @@ def test_names_instead_of_containers(api):
         calico_probes.selected(calico, "x", lambda _e, _cs: [7])
 
 
+def test_no_right_to_what_is_not_needed_is_no_obstacle(api):
+    get, items = api.get, api.items
+
+    def forbidden(read: Any, word: str) -> Any:
+        def asked(path: str, *more: Any) -> Any:
+            if word in path:
+                raise ApiError("GET was answered with 403", path, 403)
+            return read(path, *more)
+
+        return asked
+
+    api.get, api.items = forbidden(get, "clusterinformations"), forbidden(items, "/projectcalico.org/")
+    assert install.capture(api).told_version == ""
+    api.get = forbidden(get, "felixconfigurations")
+    with pytest.raises(ApiError):
+        install.capture(api)
+
+
 @pytest.mark.parametrize("namespaces", [(), ("kube-system", "calico-system")])
 def test_no_calico_or_two(namespaces):
     found = {objects.daemon_set(ns, "calico-node").path: daemon_set("v3.30.0", ns) for ns in namespaces}
