@@ -54,6 +54,7 @@ def serve():
         while True:
             peer, _ = listening.accept()
             if os.path.exists(folder + "/silent"):
+                open(folder + "/hangs", "w").close()
                 time.sleep(60)
             with peer:
                 peer.sendall(b"0001 BIRD 1.6.8 ready.\\n")

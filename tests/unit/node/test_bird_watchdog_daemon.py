@@ -393,12 +393,16 @@ def test_a_process_within_execve_is_looked_at_again(birds: Birds, tmp_path: Path
 
 
 def full(birds: Birds, peers: list[socket.socket]) -> None:
-    """Fill the queue of a BIRD that hangs."""
-    with contextlib.suppress(BlockingIOError):
-        while len(peers) < 100:
-            peers.append(socket.socket(socket.AF_UNIX))
-            peers[-1].setblocking(False)
-            peers[-1].connect(birds.socket())
+    """Fill the queue of a BIRD that hangs, once it has taken the first out of it, which it never answers."""
+    while len(peers) < 100:
+        peer = socket.socket(socket.AF_UNIX)
+        peers.append(peer)
+        peer.setblocking(False)
+        try:
+            peer.connect(birds.socket())
+        except BlockingIOError:
+            return
+        wait_for((birds.folder / "hangs").exists)
 
 
 @pytest.fixture
