@@ -4,7 +4,7 @@
 #   make harden INVENTORY=path ARGS="--check --diff"   on your own fleet
 #
 # INVENTORY  the fleet: whatever `ansible-playbook -i` takes; empty means the lab
-# ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, fleet, drills)
+# ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, api, fleet, drills)
 # STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
 # LAB        the lab's name
 # PYTHON     what .venv is made from; empty means the first of 3.13, 3.12, 3.11 and python3 that will do
@@ -53,7 +53,7 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden restore audit test lint unit molecule fleet drills bench lab-up lab-down lab-status setup clean
+.PHONY: help harden restore audit test lint unit molecule api fleet drills bench lab-up lab-down lab-status setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ unit: test-tools ## run the unit tests with their coverage (ARGS for pytest)
 
 molecule: test-tools ## run the molecule scenario, step by step
 	@$(stages) molecule
+
+api: test-tools ## run the tests against a real Kubernetes API server and etcd (ARGS for pytest)
+	@$(stages) api -- $(ARGS)
 
 fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for pytest)
 	@$(stages) fleet -- $(ARGS)
