@@ -7,6 +7,7 @@ import contextlib
 
 from .._core.errors import NodewardError
 from .._core.host import Host
+from .._core.verbs.units import active_state
 from . import access, apiserver, members, seen
 from .api import Etcd
 from .lock import Lock, LockLostError
@@ -87,7 +88,5 @@ class Health:
 
 def require_no_failure(host: Host, unit: str) -> None:
     """Raise at once where systemd says that a unit will not start: a value that etcd does not take ends it."""
-    if unit:
-        state = host.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
-        if state == "failed":
-            raise NodewardError(what="does not start", where=unit, remedy=f"See journalctl -u {unit}")
+    if unit and active_state(host, unit) == "failed":
+        raise NodewardError(what="does not start", where=unit, remedy=f"See journalctl -u {unit}")

@@ -10,6 +10,7 @@ from .._core.apply import forgotten
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Change, Reason, SetKey, WriteFile
+from .._core.verbs.units import start_anew
 from . import unfinished
 from .flavours import KUBELET
 from .seen import Seen
@@ -61,9 +62,7 @@ class Configuration:
         if not self.by_kubelet:
             unit = self._seen.site.unit
             self._host.run(["systemctl", "daemon-reload"])
-            # a unit that failed too often is else not started again (StartLimitBurst=)
-            self._host.run(["systemctl", "reset-failed", unit])
-            self._host.run(["systemctl", "restart", unit])
+            start_anew(self._host, unit)
 
     def _rewritten(self) -> dict[str, str]:
         """Return the new text of each file: one write, or who is killed between two leaves half of them.

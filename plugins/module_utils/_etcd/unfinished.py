@@ -15,6 +15,7 @@ from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey
+from .._core.verbs.units import start_anew
 from . import access, health, seen
 from .api import Etcd
 from .members import asked
@@ -74,8 +75,7 @@ def put_back(host: Host, left: Unfinished) -> None:
     _forget(host, left)
     if left.unit:
         host.run(["systemctl", "daemon-reload"])
-        host.run(["systemctl", "reset-failed", left.unit])
-        host.run(["systemctl", "restart", left.unit])
+        start_anew(host, left.unit)
     deadline = host.clock() + health.PATIENCE
     while True:
         why = _trouble(host, left)

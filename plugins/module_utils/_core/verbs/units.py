@@ -39,12 +39,10 @@ class RestartUnit:
         still(self.target, self.present(host), self.before)
 
     def act(self, host: Host) -> None:
-        # a unit that failed too often is else not started again (StartLimitBurst=)
-        host.run(["systemctl", "reset-failed", self.unit])
-        host.run(["systemctl", "restart", self.unit])
+        start_anew(host, self.unit)
 
     def verify(self, host: Host) -> None:
-        state = _active_state(host, self.unit)
+        state = active_state(host, self.unit)
         if state != "active" or self.present(host) in (None, self.before):
             raise NodewardError(
                 what=f"is {state} after its restart" if state != "active" else "was not restarted",
@@ -128,7 +126,7 @@ class StartUnit:
             host.run(["systemctl", "daemon-reload"])
 
     def verify(self, host: Host) -> None:
-        state = _active_state(host, self.unit)
+        state = active_state(host, self.unit)
         if (state == "active") != self._is_there(host):
             raise NodewardError(what=f"is {state}", where=self.unit, remedy=f"See systemctl status {self.unit}")
 
@@ -139,7 +137,15 @@ class StartUnit:
         return host.read_text(f"/etc/systemd/system/{self.unit}") is not None
 
 
-def _active_state(host: Host, unit: str) -> str:
+def start_anew(host: Host, unit: str) -> None:
+    """Restart a unit, in whatever state it is. Raises NodewardError."""
+    # one that failed too often is else not started again (StartLimitBurst=)
+    host.run(["systemctl", "reset-failed", unit])
+    host.run(["systemctl", "restart", unit])
+
+
+def active_state(host: Host, unit: str) -> str:
+    """Return ActiveState as systemd tells it ('active', 'failed')."""
     return host.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
 
 
