@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,32 +155,41 @@ def _install(api: ApiServer, *probes: str) -> None:
 
 
 class Between(KubernetesApi):
-    """An API server at which somebody else writes between our reading and our patch, some times."""
+    """An API server at which somebody else writes between our reading and our first patch.
 
-    def __init__(self, inner: KubernetesApi, times: int, write: Any) -> None:
+    ``after`` is called once a patch of ours went through.
+    """
+
+    def __init__(self, inner: KubernetesApi, write: Callable[[], object], after: Callable[[], object]) -> None:
         super().__init__(inner._request, inner._configuration)
-        self._times, self._write = times, write
+        self._writes, self._after = [write], after
 
     def patch(self, path: str, operations: Any, dry_run: bool) -> dict[str, Any]:
-        if not dry_run and self._times:
-            self._times -= 1
-            self._write()
-        return super().patch(path, operations, dry_run)
+        if dry_run:
+            return super().patch(path, operations, dry_run)
+        while self._writes:
+            self._writes.pop()()
+        patched = super().patch(path, operations, dry_run)
+        self._after()
+        return patched
 
 
 def test_another_writer_between_read_and_patch(api: ApiServer, admin: KubernetesApi) -> None:
     put(api, daemon_set())
     with Controllers(admin, NODES).running() as controllers:
-        controllers.paused = True  # it writes, too
+        # It writes, too; and a rollout of theirs that it had begun would be one that ours is refused beside.
+        controllers.paused = True
 
         def write() -> None:
             patch = [{"op": "replace", "path": f"{_by_index(LIVENESS)}/timeoutSeconds", "value": 90}]
             api.kubectl(
                 "patch", "daemonset", "calico-node", "--namespace=kube-system", "--type=json", f"-p={json.dumps(patch)}"
             )
+
+        def go_on() -> None:
             controllers.paused = False
 
-        done = run(Between(admin, 1, write))
+        done = run(Between(admin, write, go_on))
     assert places.get(live(api), f"{LIVENESS}/timeoutSeconds") == 90, "more than the floor, and theirs"
     assert len(done["changes"]) == 4
     assert "livenessProbe/timeoutSeconds" not in journal(api)
@@ -261,7 +271,7 @@ def test_pods_that_were_not_ready_before_fill_the_room(api: ApiServer, admin: Ku
 def test_an_api_server_that_goes_half_way_and_comes_back(api: ApiServer, admin: KubernetesApi, tmp_path: Path) -> None:
     put(api, daemon_set())
     with pytest.raises(NodewardError, match="was not reached"):
-        run(Between(admin, 1, api.stop))
+        run(Between(admin, api.stop, lambda: None))
     with pytest.raises(NodewardError, match="was not reached"):
         run(client(api, tmp_path))
     api.start()
