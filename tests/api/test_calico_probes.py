@@ -217,11 +217,12 @@ def test_two_runs_at_once(api: ApiServer, admin: KubernetesApi, tmp_path: Path) 
     before = live(api)["spec"]
     results: list[dict[str, Any]] = []
 
-    def one() -> None:
-        results.append(run(client(api, tmp_path)))
+    def one(mine: KubernetesApi) -> None:
+        results.append(run(mine))
 
+    clients = [client(api, tmp_path) for _ in range(2)]  # one after the other: they share a kubeconfig's file
     with Controllers(admin, NODES).running():
-        threads = [threading.Thread(target=one) for _ in range(2)]
+        threads = [threading.Thread(target=one, args=(each,)) for each in clients]
         for thread in threads:
             thread.start()
         for thread in threads:
