@@ -14,7 +14,7 @@ from tests.fleet.fleet import NODES, Fleet, Run
 from tests.lab import Lab
 
 ONLY = ("--tags", "etcd_timing")
-ALLOWED = (*ONLY, "-e", "harden_allow=etcd_restart")
+NOTHING_ALLOWED = (*ONLY, "-e", "harden_allow=")
 LIMIT = 300.0  # seconds for one run: each member has to be steady for ten, forty were measured
 Record = Callable[[str, object], None]
 OLD, NEW = ("100", "1000"), ("250", "5000")
@@ -47,7 +47,7 @@ def found(run: Run, name: str) -> list[dict[str, Any]]:
 
 def test_without_consent_nothing_is_written_and_audit_says_what_is_due(cluster: EtcdLab, here: Fleet) -> None:
     before, pids = written(cluster), cluster.pids()
-    run = here.play("harden", *ONLY)
+    run = here.play("harden", *NOTHING_ALLOWED)
     assert run.code == 0
     assert {change["disrupts"] for node in run.report["nodes"] for change in node["pending"]} == {"etcd_restart"}
     assert (written(cluster), cluster.pids()) == (before, pids)
@@ -63,7 +63,7 @@ def test_a_member_that_is_down_keeps_all_others_from_being_touched(cluster: Etcd
     before = written(cluster)
     cluster.lab.run("node2", "systemctl stop etcd")
     pids = cluster.pids_of("node1", "node3")
-    run = here.play("harden", *ALLOWED)
+    run = here.play("harden", *ONLY)
     cluster.lab.run("node2", "systemctl start etcd")
     assert run.code == 0, "it is a finding, not an error: nothing was begun"
     [refused] = found(run, "etcd_timing.not_done")
@@ -75,7 +75,7 @@ def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet, rec
     """The handler of other tools restarts all at once, and is the contrast: both under the same writer."""
     with Writer(cluster) as writer:
         time.sleep(1)
-        run = here.play("harden", *ALLOWED)
+        run = here.play("harden", *ONLY)
         time.sleep(1)
     assert run.code == 0
     assert cluster.values() == dict.fromkeys(NODES, NEW)
@@ -90,7 +90,7 @@ def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet, rec
     assert "".join(_saved(cluster, node) for node in NODES) == "600 root\n", "one snapshot a run, for root alone"
 
     pids = cluster.pids()
-    again = here.play("harden", *ALLOWED)
+    again = here.play("harden", *ONLY)
     assert [again.recap(node)["changed"] for node in NODES] == [0, 0, 0]
     assert cluster.pids() == pids
 
@@ -115,7 +115,7 @@ def _saved(cluster: EtcdLab, node: str) -> str:
 def test_a_value_that_etcd_does_not_take_is_put_back_and_ends_the_play(cluster: EtcdLab, here: Fleet) -> None:
     """A duration that no check of ours knows to be too long for etcd."""
     before = written(cluster)
-    run = here.play("harden", *ALLOWED, "-e", "etcd_timing_auto_compaction_retention=9999999999h")
+    run = here.play("harden", *ONLY, "-e", "etcd_timing_auto_compaction_retention=9999999999h")
     assert run.code == 2
     failed = [node for node in run.report["nodes"] if node["error"]]
     assert len(failed) == 1
@@ -152,7 +152,7 @@ def test_defragmentation_under_the_writer_takes_the_leader_last(
 
 
 def test_the_way_back_goes_the_same_way(cluster: EtcdLab, here: Fleet) -> None:
-    run = here.play("restore", *ALLOWED)
+    run = here.play("restore", *ONLY)
     assert run.code == 0
     assert cluster.values() == dict.fromkeys(NODES, OLD)
     for node in NODES:
