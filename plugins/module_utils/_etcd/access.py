@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from .._core.errors import NodewardError
@@ -21,14 +21,24 @@ LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "::1"}  # noqa: S104 
 class Access:
     """The addresses of one member, and PEM texts. Keys stay out of its representation, and of every result.
 
-    ``metrics`` is '' where it has no listener for those: they are on ``client`` as well.
+    ``metrics`` is '' where it has no listener for those: they are on ``client`` as well. ``http`` are scheme and port
+    of a listener for HTTP alone (listen-client-http-urls), '' where the one for clients speaks HTTP too.
     """
 
     client: str
     metrics: str = ""
+    http: tuple[str, int] | None = None
     ca: str | None = field(default=None, repr=False)
     certificate: str | None = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
+
+    def reached(self, url: str) -> str:
+        """Return where another member takes HTTP, for the address that it tells clients: as our own one does."""
+        if self.http is None:
+            return url
+        scheme, port = self.http
+        host = parts(url)[0]
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def request(self, url: str, path: str, body: str | None = None, patience: float = 5.0) -> Request:
         """Return a request to an address of this member, or of another one that takes the same certificates."""
@@ -52,7 +62,9 @@ class Access:
 def of(running: Running, host: Host) -> Access:
     """Read where a member listens and what it serves with. Raises NodewardError."""
     options = running.options
-    clients = _urls(options.get("listen-client-urls") or "http://localhost:2379")
+    # from etcd 3.4.29 and 3.5.11 on: where it is given, there is no HTTP on listen-client-urls any more
+    alone = _urls(options.get("listen-client-http-urls", ""))
+    clients = alone or _urls(options.get("listen-client-urls") or "http://localhost:2379")
     if not clients:
         raise NodewardError(
             what="it listens on no address of TCP for clients",
@@ -62,14 +74,17 @@ def of(running: Running, host: Host) -> Access:
     loopback = [url for url in clients if parts(url)[0] in ("127.0.0.1", "localhost", "::1")]
     metrics = _urls(options.get("listen-metrics-urls", ""))
     client = (loopback or clients)[0]
+    http = _scheme_and_port(alone[0]) if alone else None
+    found = Access(client, metrics[0] if metrics else "", http)
     if not any(url.startswith("https:") for url in (client, *metrics[:1])):
-        return Access(client, metrics[0] if metrics else "")
-    return Access(
-        client,
-        metrics[0] if metrics else "",
+        return found
+    # a server's certificate need not be one for clients: then etcd has another one for itself
+    own = "client-" if _option(options, "client-cert-file") else ""
+    return replace(
+        found,
         ca=_file(host, running, _option(options, "trusted-ca-file")),
-        certificate=_file(host, running, _option(options, "cert-file")),
-        key=_file(host, running, _option(options, "key-file")),
+        certificate=_file(host, running, _option(options, f"{own}cert-file")),
+        key=_file(host, running, _option(options, f"{own}key-file")),
     )
 
 
@@ -80,6 +95,11 @@ def parts(url: str) -> tuple[str, int | None]:
         return found.hostname or "", found.port
     except ValueError:
         return "", None
+
+
+def _scheme_and_port(url: str) -> tuple[str, int]:
+    scheme = url.partition(":")[0]
+    return scheme, parts(url)[1] or {"http": 80, "https": 443}[scheme]
 
 
 def local(url: str) -> str:

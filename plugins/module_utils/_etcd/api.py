@@ -91,7 +91,7 @@ class Etcd:
 
     def other(self, url: str) -> Etcd:
         """Return another member of the cluster, asked with the same certificates."""
-        return Etcd(self._host, self._access, url)
+        return Etcd(self._host, self._access, self._access.reached(url))
 
     def evidence(self) -> Evidence:
         """Return what the member's metrics say."""

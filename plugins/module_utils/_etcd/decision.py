@@ -68,7 +68,7 @@ class Member:
 
     ``configured`` is what its next start would give it, None where that is not known. ``obstacle`` says why its
     configuration cannot be written, '' where it can. ``places`` are where its settings stand, as journals name them.
-    ``stale``: its file has changed since it started.
+    ``stale``: its file has changed since it started. ``runs_on``: with what was there before a killed run wrote.
     """
 
     host: str
@@ -85,6 +85,7 @@ class Member:
     unseen: str = ""
     places: tuple[str, ...] = ()
     stale: bool = False
+    runs_on: bool = False
 
     def differs(self, wanted: Values) -> bool:
         """Tell whether it runs with other values, or would after its next start."""
@@ -109,6 +110,7 @@ class Member:
             unseen=str(told.get("unseen") or ""),
             places=tuple(told.get("places") or ()),
             stale=bool(told.get("stale")),
+            runs_on=bool(told.get("runs_on")),
         )
 
 

@@ -18,7 +18,7 @@ from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetIoPriority, SetKey
 from .._node import etcd_io
-from . import access, decision, lock, members, quorum, snapshot, timing, unfinished
+from . import access, decision, lock, members, note, quorum, snapshot, timing
 from .api import Etcd
 from .health import Health
 from .lock import Lock
@@ -63,7 +63,7 @@ class Member:
             changes = self._back()
             if changes:
                 self._require_way_back()
-            return changes, bool(changes)
+            return changes, bool(changes or self.seen.runs_on)
         self._require_values()
         reason = Reason(TRAP, WHY, disrupts=RESTART)
         changes = self.seen.site.changes(self.wanted.values, reason)
@@ -241,7 +241,7 @@ class Member:
         return f"Start it by hand; its configuration is that of before ({self._place()})"
 
     def _done(self) -> None:
-        unfinished.done(self.host)
+        note.remove(self.host)
         if self.host.read_text(etcd_io.SCRIPT) is not None:
             # not with the timer's next turn: until then a second run would find threads without it
             SetIoPriority(etcd_io.SCRIPT, Reason("etcd_timing", "the process is a new one")).act(self.host)

@@ -11,7 +11,7 @@ from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Change, Reason, SetKey, WriteFile
 from .._core.verbs.units import start_anew
-from . import unfinished
+from . import note
 from .flavours import KUBELET
 from .seen import Seen
 
@@ -46,7 +46,7 @@ class Configuration:
     def write(self) -> None:
         """Write a note, the journal, then the files: for a static pod a restart. Raises NodewardError, OSError."""
         if self._changes:
-            unfinished.note(self._host, self._seen, self._changes)
+            note.leave(self._host, self._seen.name, self._seen.site.unit, self._changes)
         recorded = self._recorded()
         for step in recorded if not self._forget else ():
             step.act(self._host)

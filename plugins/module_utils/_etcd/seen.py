@@ -11,7 +11,7 @@ from .._core.errors import NodewardError
 from .._core.formats import UnsureError
 from .._core.host import Host
 from .._core.host_processes import threads
-from . import access, running, version
+from . import access, note, running, version
 from .api import Etcd, Membership
 from .evidence import Evidence
 from .flavours import Running, Site, recognise
@@ -26,7 +26,8 @@ class Seen:
     """One member. ``unseen`` says why it could not be asked. ``priorities`` are those of its threads, each once.
 
     ``scheduler`` is that of the disk with its data, '' where it cannot be told. ``is_stale``: the file that it was
-    started with was written since, so what it runs with is not known.
+    started with was written since, so what it runs with is not known. ``is_unfinished``: a killed run has written for
+    it, and has not seen it well.
     """
 
     running: Running
@@ -37,6 +38,7 @@ class Seen:
     priorities: tuple[int, ...] = ()
     scheduler: str = ""
     is_stale: bool = False
+    is_unfinished: bool = False
 
     @property
     def name(self) -> str:
@@ -60,6 +62,12 @@ class Seen:
             return None
         return effective(given, version.parse(self.evidence.version)).values
 
+    @property
+    def runs_on(self) -> bool:
+        """Whether a killed run has written for it what it does not run with yet."""
+        then = self.configured() if self.is_unfinished else None
+        return then is not None and bool(self.effective.differs(then))
+
     def shown(self, wanted: Values) -> dict[str, Any]:
         """Shape it for results, as `decision.Member.read` takes it; ``wanted`` are the settings that matter."""
         members = self.membership.members if self.membership else ()
@@ -80,6 +88,7 @@ class Seen:
             "given": sorted(self.effective.given),
             "configured": self.configured(),
             "stale": self.is_stale,
+            "runs_on": self.runs_on,
             "evidence": self.evidence.shown(),
             "unseen": self.unseen,
         }
@@ -109,6 +118,7 @@ def _seen(host: Host, each: Running) -> Seen:
         priorities=tuple(sorted({value for value in priorities if value is not None})),
         scheduler=_scheduler(host, each),
         is_stale=site.flavour.reads_file and _is_newer(host, each.config_file, evidence),
+        is_unfinished=note.names(host, each.options.get("name", "default")),
     )
 
 

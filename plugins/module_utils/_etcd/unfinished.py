@@ -1,5 +1,5 @@
 # Private to the collection nodeward.calico: may change in any release.
-"""What a run was doing to a member, kept on the node until the member is well: a killed run leaves it behind.
+"""A member that a killed run has left down, by the note that it left behind (note.py).
 
 A member that runs tells by its files and its options what is left to do. One that a bad value keeps down tells
 nothing, and nobody could find out by whom and how it was run.
@@ -8,21 +8,18 @@ nothing, and nobody could find out by whom and how it was run.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import Reason, SetKey
 from .._core.verbs.units import start_anew
-from . import access, health, seen
+from . import access, health, note, seen
 from .api import Etcd
 from .members import asked
-from .seen import Seen
 
-PATH = f"{journal.FOLDER}/etcd-unfinished.json"
-MODE = 0o600
 TRAP = "etcd_timing"
 WHY = "a run that was killed has left this member with a configuration with which it does not start"
 
@@ -36,22 +33,10 @@ class Unfinished:
     back: tuple[SetKey, ...]
 
 
-def note(host: Host, found: Seen, changes: Sequence[SetKey]) -> None:
-    """Keep what is about to be written. Raises OSError."""
-    kept = [{**asdict(change), "reason": change.reason.disrupts} for change in changes]
-    host.write_file(PATH, json.dumps({"name": found.name, "unit": found.site.unit, "changes": kept}) + "\n", MODE)
-
-
-def done(host: Host) -> None:
-    """Forget it: the member is well. Raises OSError."""
-    if host.read_text(PATH) is not None:
-        host.remove_file(PATH)
-
-
 def find(host: Host, running: Collection[str]) -> Unfinished | None:
     """Return what a killed run has left down, None where its member is among those that run."""
     try:
-        told = json.loads(host.read_text(PATH) or "null")
+        told = json.loads(host.read_text(note.PATH) or "null")
         if told is None or told["name"] in running:
             return None
         changes = [
@@ -63,7 +48,9 @@ def find(host: Host, running: Collection[str]) -> Unfinished | None:
         return Unfinished(str(told["name"]), str(told["unit"]), back)
     except (ValueError, KeyError, TypeError) as error:
         raise NodewardError(
-            what=f"cannot be read ({type(error).__name__})", where=PATH, remedy="See that etcd is well, then remove it"
+            what=f"cannot be read ({type(error).__name__})",
+            where=note.PATH,
+            remedy="See that etcd is well, then remove it",
         ) from error
 
 
@@ -80,7 +67,7 @@ def put_back(host: Host, left: Unfinished) -> None:
     while True:
         why = _trouble(host, left)
         if not why:
-            done(host)
+            note.remove(host)
             return
         health.require_no_failure(host, left.unit)
         if host.clock() >= deadline:

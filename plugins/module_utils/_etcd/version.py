@@ -18,9 +18,15 @@ _DEFRAG = {(3, 4): 38, (3, 5): 23, (3, 6): 5}
 
 
 def parse(text: str) -> Version:
-    """Read '3.5.21', with anything behind it; UNKNOWN for anything else."""
-    found = re.match(r"v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})", text.strip())
-    return (int(found[1]), int(found[2]), int(found[3])) if found else UNKNOWN
+    """Read '3.5.21', with anything behind it; UNKNOWN for anything else.
+
+    A pre-release ('3.5.23-rc.0') counts as the release before it: a fix may have come after it.
+    """
+    found = re.match(r"v?([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(-(?:alpha|beta|rc))?", text.strip())
+    if not found:
+        return UNKNOWN
+    patch = int(found[3])
+    return int(found[1]), int(found[2]), max(patch - 1, 0) if found[4] else patch
 
 
 def has_readyz(version: Version) -> bool:

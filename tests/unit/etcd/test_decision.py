@@ -245,6 +245,7 @@ VERSIONS: list[tuple[str, tuple[int, int, int], bool, bool, bool]] = [
     ("3.4.38", (3, 4, 38), True, True, False),
     ("v3.5.10", (3, 5, 10), False, False, True),
     ("3.5.23", (3, 5, 23), True, True, True),
+    ("3.5.23-rc.0", (3, 5, 22), True, False, True),
     ("3.6.4", (3, 6, 4), True, False, True),
     ("3.6.5", (3, 6, 5), True, True, True),
     ("3.7.0", (3, 7, 0), True, True, True),

@@ -17,15 +17,16 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.http import 
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
     apiserver,
     lock,
+    note,
     quorum,
     run,
     seen,
     snapshot,
-    unfinished,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.access import Access, parts
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.api import Etcd
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.decision import Member
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.way_back import decide_back
 from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_io, etcd_timing
 
 from tests.unit.etcd.a_node import OWN_NET, PID
@@ -187,9 +188,41 @@ def test_a_member_that_a_killed_run_has_left_down_is_brought_up_again(state):
     result = do(cluster, state=state, clusters={})
     assert (result["changed"], cluster.files[ENV]) == (True, TEXT)
     assert seen.look(cluster)[0].name == "node1"
-    assert unfinished.PATH not in cluster.files
+    assert note.PATH not in cluster.files
     assert journal.decode(cluster.files[journal.PATH]).entries == ()
     assert do(cluster, state=state, clusters={})["changed"] is False
+
+
+class KilledBeforeRestart(Killed):
+    """A cluster whose second run is killed when it has written and not restarted."""
+
+    def run(self, command: Sequence[str]) -> str:
+        if list(command[:2]) == ["systemctl", "restart"] and self.restarts == 1:
+            if not self.frozen:
+                self.frozen = True
+                raise KilledError
+            return ""
+        return super().run(command)
+
+
+def test_a_restore_that_was_killed_before_its_restart_is_finished_by_the_next_one():
+    cluster = KilledBeforeRestart()
+    do(cluster)
+    with pytest.raises(KilledError):
+        do(cluster, state="restored", clusters={"cafe": {}})
+    cluster.frozen, cluster.restarts = False, 0
+    assert (cluster.files[ENV], journal.PATH in cluster.files) == (TEXT, False)
+    [left] = seen.look(cluster)
+    assert left.effective.values["election-timeout"] == 5000
+    # the controller finds it due, though its journal has nothing to go back to
+    [told] = etcd_timing.shown(etcd_timing.observe(cluster))["members"]
+    [decision] = decide_back([Member.read("node1", told)], {})
+    assert [member.name for member in decision.due] == ["node1"]
+    result = do(cluster, state="restored", clusters={"cafe": {}})
+    assert [change["target"] for change in result["changes"]] == ["restart etcd.service"]
+    assert seen.look(cluster)[0].effective.values["election-timeout"] == 1000
+    assert note.PATH not in cluster.files
+    assert do(cluster, state="restored", clusters={"cafe": {}})["changed"] is False
 
 
 def test_one_that_still_does_not_start_is_an_error_and_told_of_again():
@@ -213,8 +246,8 @@ def test_the_node_tells_of_one_that_a_killed_run_has_left_down():
 def test_what_is_noted_of_a_run_is_gone_after_it_and_garbage_in_it_is_an_error():
     cluster = Locked()
     do(cluster)
-    assert unfinished.PATH not in cluster.files
-    cluster.files[unfinished.PATH] = '{"name": 1}'
+    assert note.PATH not in cluster.files
+    cluster.files[note.PATH] = '{"name": 1}'
     with pytest.raises(NodewardError, match="cannot be read"):
         do(cluster)
 
