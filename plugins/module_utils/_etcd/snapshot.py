@@ -22,6 +22,12 @@ from .access import Access
 FOLDER = "/var/lib/nodeward/etcd"
 # Tried in this order where the one before is on the disk of etcd's own data.
 ELSEWHERE = (FOLDER, "/var/backups/nodeward-etcd", "/root/nodeward-etcd", "/opt/nodeward-etcd")
+# They go when they are too old, also where no run ever comes again. `e`: only where the folder is there.
+TIDIED = "/etc/tmpfiles.d/nodeward-etcd.conf"
+_TIDIES = "".join(
+    ["# Managed by nodeward.calico: its snapshots of etcd hold every Secret, and go after a week.\n"]
+    + [f"e {folder} 0700 root root 7d\n" for folder in ELSEWHERE]
+)
 MODE = 0o600
 KEPT = 2  # snapshots, the newest
 OLDEST = 7 * 86400.0  # seconds
@@ -50,6 +56,8 @@ def take(host: Host, access: Access, member: tuple[str, str], size: int, data_di
     path = posixpath.join(where, f"etcd-{name}-{stamp}.db")
     request = access.request(url, "/v3/maintenance/snapshot", "{}", patience=PATIENCE)
     try:
+        if host.read_text(TIDIED) != _TIDIES:
+            host.write_file(TIDIED, _TIDIES, 0o644)
         host.write_stream(path, _checked(chunks(host.stream(request)), url), MODE)
     except OSError as error:
         raise NodewardError(

@@ -398,11 +398,16 @@ GATES = [
 def test_what_keeps_it_from_being_touched(spoil, why):
     cluster = Locked()
     spoil(cluster)
-    before = {path: text for path, text in cluster.files.items() if not path.endswith(".db")}
+    before = beside_snapshots(cluster)
     with pytest.raises(NodewardError, match=why):
         do(cluster, allow=["etcd_restart", "etcd_outage"])
     assert cluster.restarts == 0
-    assert {path: text for path, text in cluster.files.items() if not path.endswith(".db")} == before
+    assert beside_snapshots(cluster) == before
+
+
+def beside_snapshots(cluster: FakeCluster) -> dict[str, str]:
+    """The files of the node without snapshots, and what removes them."""
+    return {path: text for path, text in cluster.files.items() if not path.endswith(".db") and path != snapshot.TIDIED}
 
 
 def test_a_value_that_etcd_does_not_take_is_put_back():
@@ -759,6 +764,15 @@ def test_a_snapshot_goes_to_another_disk_where_there_is_one():
     cluster.disks = {"/": 1}
     assert take(cluster).startswith(f"{snapshot.FOLDER}/")
     assert take(cluster, folder="/mnt/x").startswith("/mnt/x/")
+
+
+def test_systemd_is_told_to_remove_old_ones_before_there_is_one():
+    cluster = FakeCluster()
+    cluster.snapshot = cluster.snapshot[:-1] + b"?"
+    with pytest.raises(NodewardError, match="not whole"):
+        take(cluster)
+    assert f"e {snapshot.FOLDER} 0700 root root 7d\n" in cluster.files[snapshot.TIDIED]
+    assert "/mnt" not in cluster.files[snapshot.TIDIED], "a folder that is not ours alone is not tidied"
 
 
 def test_old_snapshots_go():
