@@ -91,8 +91,8 @@ drills: test-tools ## replay the incidents on a lab: the failure, then the cure 
 bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (a minute and a half)
 	@PYTHONPATH='$(CURDIR)/.ansible/collections:$(CURDIR)' .venv/bin/python -m tests.bench
 
-lab-up: lab-packages ## boot the lab's nodes, or reuse those that run
-	@$(lab) up --name '$(LAB)'
+lab-up: lab-packages controller ## boot the lab's nodes with a cluster of etcd, or reuse what runs
+	@.venv/bin/$(lab) up --etcd --name '$(LAB)'
 
 lab-down: ## remove the lab's nodes
 	@$(lab) down --name '$(LAB)'

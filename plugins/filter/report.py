@@ -48,7 +48,7 @@ def report(
 
     ``run`` is what else should be known of the run (when, limit, tags); it is kept as it is.
     """
-    nodes = [_node(host, variables[host], check_mode) for host in sorted(hosts)]
+    nodes = [_node(host, _without_done(variables[host], variables), check_mode) for host in sorted(hosts)]
     model: Report = {
         "format": FORMAT,
         "kind": kind,
@@ -136,6 +136,16 @@ def _node(host: str, variables: Mapping[str, Any], check_mode: bool) -> Node:
     node["held_back_by"] = list(variables.get("node_held_back") or variables.get("etcd_held_back") or [])
     node["facts"] = {trap: facts for result in results for trap, facts in result.get("facts", {}).items()}
     return node
+
+
+def _without_done(told: Mapping[str, Any], variables: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Take out of the decision for etcd what this run has mended on all members: their changes tell of it."""
+    decision = told.get("etcd_decision_result") or {}
+    done = [variables.get(host, {}).get("etcd_member_result") or {} for host in decision.get("due") or ()]
+    if not done or not all(each.get("changed") and not each.get("failed") for each in done):
+        return told
+    findings = [finding for finding in decision["findings"] if not finding.get("mended")]
+    return {**told, "etcd_decision_result": {**decision, "findings": findings}}
 
 
 def _without_etcd(node: Mapping[str, Any]) -> Mapping[str, Any]:

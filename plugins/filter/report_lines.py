@@ -128,7 +128,9 @@ def _change_line(change: Mapping[str, Any]) -> str:
     if change["before"] is None and change["after"] is None:
         return str(change["target"])
     before, after = ("absent" if state is None else state for state in (change["before"], change["after"]))
-    return f"set {change['target']}: {before} -> {after}"
+    where, _hash, keys = str(change["target"]).partition("#")
+    # several keys at once: what was and is says which of them change
+    return f"set {where if ',' in keys else change['target']}: {before} -> {after}"
 
 
 def _finding_line(finding: Mapping[str, Any]) -> str:

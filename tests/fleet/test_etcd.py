@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.etcd_lab import MANIFEST, EtcdLab, Writer
+from tests.fleet.etcd_lab import EtcdLab, Writer
 from tests.fleet.fleet import NODES, Fleet, Run
 from tests.lab import Lab
+from tests.lab.etcd import MANIFEST
 
 ONLY = ("--tags", "etcd_timing")
 NOTHING_ALLOWED = (*ONLY, "-e", "harden_allow=")
@@ -187,6 +188,16 @@ def test_a_slow_link_makes_measured_choose_other_values(cluster: EtcdLab, here: 
     assert 100 < heartbeat <= 500
     assert election == 10 * heartbeat
     assert cluster.values() == dict.fromkeys(NODES, OLD), "audit only tells"
+
+
+def test_the_lab_s_cluster_is_reused_while_it_is_whole_and_else_made_anew(cluster: EtcdLab) -> None:
+    """`make harden` has one; the last test, since a node that is reset has lost its member for good."""
+    pids = cluster.pids()
+    assert cluster.ensure() is False
+    assert cluster.pids() == pids
+    cluster.lab.reset("node3")
+    assert cluster.ensure() is True
+    assert cluster.values() == dict.fromkeys(NODES, OLD)
 
 
 def _chosen_after(here: Fleet, wanted: str, unlike: str = "") -> str:

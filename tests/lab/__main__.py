@@ -19,7 +19,8 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--nodes", type=int, default=3, help="how many nodes `up` makes (default: %(default)s)")
     parser = argparse.ArgumentParser(prog="python3 -m tests.lab", description="Debian nodes in containers")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", parents=[common], help="bring the lab up; reuses what runs")
+    up = commands.add_parser("up", parents=[common], help="bring the lab up; reuses what runs")
+    up.add_argument("--etcd", action="store_true", help="with a cluster of etcd on its first three nodes")
     down = commands.add_parser("down", parents=[common], help="remove it (the image stays)")
     down.add_argument("--id", help="one whose checkout was moved or deleted; `status --all` shows ids")
     status = commands.add_parser("status", parents=[common], help="one line per node")
@@ -52,6 +53,13 @@ def _remove_id(lab_id: str) -> None:
         print(f"its files are still in {folder}")
 
 
+def _have_etcd(lab: Lab) -> None:
+    from tests.lab.etcd import Etcd  # noqa: PLC0415 - needs cryptography, the rest does not
+
+    made = Etcd(lab, lab.folder / "etcd").ensure()
+    print(f"lab {lab.name}: etcd: {'made a cluster of 3 members' if made else 'reused the cluster'}", flush=True)
+
+
 def _act(arguments: argparse.Namespace) -> None:
     lab = Lab(arguments.name, arguments.nodes)
     if arguments.command == "down" and arguments.id:
@@ -68,8 +76,12 @@ def _act(arguments: argparse.Namespace) -> None:
         lab.reset(*arguments.node)
     elif arguments.command in ("stop", "start"):
         getattr(lab, arguments.command)(arguments.node)
+    elif arguments.command == "down":
+        lab.down()
     else:
-        lab.up() if arguments.command == "up" else lab.down()
+        lab.up()
+        if arguments.etcd:
+            _have_etcd(lab)
 
 
 def main() -> int:

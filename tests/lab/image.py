@@ -24,6 +24,7 @@ PACKAGES = (
     "python3-pyroute2",  # what link_mtu is written on; see node.py for the node that lacks it
     "ifupdown",  # a manager of links beside systemd's own; neither runs until lab/manage says so
     "python3-yaml",  # for the kubelet's stand-in
+    "etcd-server",  # for the cluster of etcd.py, by units of its own
     "bird", "runit",  # BIRD as calico-node runs it, by lab-bird.service and not by the package's own
 )  # fmt: skip
 # debugfs and tracefs are the machine's own, and not read-only; the rest only takes time or log space.
@@ -38,7 +39,8 @@ ENABLED = {
     "lab-kernel-limits.service": "sysinit.target.requires",
     "lab-tunnel.service": "multi-user.target.wants",
 }
-DISABLED = ("networking.service",)  # eth0 is configured from outside, until a test hands it to a manager
+# eth0 is configured from outside, until a test hands it to a manager; a cluster of etcd is made on demand
+DISABLED = ("networking.service", "etcd.service")
 ROOTFS = Path(__file__).with_name("rootfs")
 _BUILD_TIMEOUT = 900  # seconds; 20 to 65 were measured, slow mirrors have been met
 

@@ -377,3 +377,40 @@ def test_who_is_held_back_by_whose_failure_is_told():
     variables: dict[str, dict[str, Any]] = {"n1": failed, "n2": held, "n3": held}
     lines = report_lines(report(variables, variables, "harden", check_mode=False), "f")
     assert "  n2, n3: what was consented to was not done since n1 failed" in lines
+
+
+ETCD = {"changed": True, "changes": [CHANGE], "pending": [], "findings": []}
+
+
+def test_several_keys_of_one_place_are_named_by_what_was_and_is():
+    change = {**CHANGE, "target": "env /etc/etcd.env#A,B,C", "before": "A=1", "after": "A=2"}
+    lines = report_lines(model_of({"n1": {**CHANGED, "changes": [change]}}), "/r")
+    assert any("  set env /etc/etcd.env: A=1 -> A=2  [n1]" in line for line in lines)
+
+
+BOTH = ["etcd_timing.values", "etcd_timing.renew_deadline"]
+ETCD_RESULTS = [
+    ("both were changed", ETCD, ETCD, ["etcd_timing.renew_deadline"]),
+    ("one waits", ETCD, {**ETCD, "changed": False, "pending": [CHANGE]}, BOTH),
+    ("one failed", ETCD, {**ETCD, "failed": True, "msg": "no"}, BOTH),
+    ("none was tried", {}, {}, BOTH),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "told"), [row[1:] for row in ETCD_RESULTS], ids=[row[0] for row in ETCD_RESULTS]
+)
+def test_what_a_run_has_mended_on_all_members_is_no_finding_any_more(one, two, told):
+    decision = {
+        "findings": [
+            {**MENDED, "id": "etcd_timing.values"},
+            {**FINDING, "id": "etcd_timing.renew_deadline", "mended": False},
+        ],
+        "due": {"node1": {}, "node2": {}},
+    }
+    variables = {
+        "node1": {"node_result": OK, "etcd_decision_result": decision, "etcd_member_result": one},
+        "node2": {"node_result": OK, "etcd_member_result": two},
+    }
+    model = report(variables, variables, "harden", False)
+    assert [finding["id"] for finding in model["nodes"][0]["findings"]] == told
