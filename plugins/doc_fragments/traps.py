@@ -211,6 +211,31 @@ options:
         description: Seconds that every member has to have run for before V(measured) chooses by what it has counted.
         type: int
         default: 3600
+  etcd_defrag:
+    description:
+      - Trap C(etcd_defrag). What deleted keys have left in etcd's database counts towards its quota.
+      - On nodes with a member of etcd, a timer that defragments it where that pays, with the checks and the lock of
+        M(nodeward.calico.etcd_defrag). There is none unless O(etcd_defrag.timer) is given.
+    type: dict
+    suboptions:
+      timer:
+        description:
+          - When to look, as C(OnCalendar) of systemd takes it, such as V(Sun *-*-* 03:00).
+          - When empty there is no timer, and one that was there is taken away.
+        type: str
+        default: ""
+      least_bytes:
+        description: Bytes that have to be won at least.
+        type: int
+        default: 104857600
+      most_in_use:
+        description: Share of the database that may be in use at most, above 0 and at most 1.
+        type: float
+        default: 0.5
+      any_version:
+        description: Also with a version of etcd that can corrupt a database which is defragmented.
+        type: bool
+        default: false
   tags:
     description: The tags of the playbook's run (C(ansible_run_tags)). Only traps named here run, with V(all) every one.
     type: list

@@ -33,7 +33,6 @@ RESULTS = (
     "etcd_decision_result",
     "etcd_member_result",
     "kubeadm_etcd_args_result",
-    "etcd_defrag_result",
 )
 LISTS = ("changes", "pending", "findings")
 

@@ -23,9 +23,6 @@ OTHER_VARIABLES = (
     "harden_api_host",
     "harden_api_kubeconfig",
     "harden_api_context",
-    "etcd_defrag_least_bytes",
-    "etcd_defrag_most_in_use",
-    "etcd_defrag_any_version",
     "node_allow",
     "node_state",
 )

@@ -163,6 +163,54 @@ def test_defragmentation_under_the_writer_takes_the_leader_last(
     assert order[-1] == leader
 
 
+def test_a_timer_defragments_each_member_in_its_turn(cluster: EtcdLab, here: Fleet) -> None:
+    """Started at once: when it comes is systemd's matter. The leader waits for the others, whichever is started first."""
+    words = ("--tags", "etcd_defrag", "-e", "etcd_defrag_least_bytes=4000000")
+    timer = ("-e", "etcd_defrag_timer=weekly")
+    assert all(not node["changes"] for node in here.play("harden", *words).report["nodes"]), "unless it is asked for"
+    run = here.play("harden", *words, *timer)
+    assert run.code == 0
+    assert all(_next_elapse(cluster, node) for node in NODES)
+    again = here.play("harden", *words, *timer)
+    assert [again.recap(node)["changed"] for node in NODES] == [0, 0, 0]
+
+    cluster.fill(6)
+    before, leader = cluster.sizes(), cluster.leader()
+    cluster.lab.run(leader, "systemctl start --no-block nodeward-etcd-defrag")
+    refused = next(node for node in NODES if node != leader)
+    cluster.lab.run(refused, "systemctl start nodeward-etcd-defrag", check=False)
+    told = cluster.lab.run(refused, "journalctl -u nodeward-etcd-defrag -o cat").stdout
+    assert "etcd 3.4.23 can corrupt a database" in told
+    assert cluster.sizes() == before
+    cluster.on_all(
+        lambda _node: "systemctl stop nodeward-etcd-defrag; systemctl reset-failed nodeward-etcd-defrag; true"
+    )
+
+    run = here.play("harden", *words, *timer, "-e", "etcd_defrag_any_version=true")
+    assert run.code == 0
+    cluster.lab.run(leader, "systemctl start --no-block nodeward-etcd-defrag")
+    for node in NODES:
+        if node != leader:
+            time.sleep(2)
+            assert cluster.sizes()[leader] == before[leader], "the leader goes last"
+            cluster.lab.run(node, "systemctl start nodeward-etcd-defrag")
+    deadline = time.monotonic() + 120
+    while cluster.sizes()[leader] == before[leader] and time.monotonic() < deadline:
+        time.sleep(1)
+    assert all(size < before[node] - 4000000 for node, size in cluster.sizes().items())
+    assert here.play("restore", "--tags", "etcd_defrag").code == 0
+    for node in NODES:
+        left = (
+            "find /etc /usr /var/lib -path '*nodeward*defrag*'; systemctl list-timers --all | grep nodeward-etcd-defrag"
+        )
+        assert cluster.lab.run(node, left, check=False).stdout == "", node
+
+
+def _next_elapse(cluster: EtcdLab, node: str) -> str:
+    asked = "systemctl show nodeward-etcd-defrag.timer --property=NextElapseUSecRealtime --value"
+    return cluster.lab.run(node, asked).stdout.strip()
+
+
 def test_the_way_back_goes_the_same_way(cluster: EtcdLab, here: Fleet) -> None:
     run = here.play("restore", *ONLY)
     assert run.code == 0

@@ -20,6 +20,7 @@ from .lock import Lock
 from .member import OUTAGE, RESTART, Member, Wanted
 from .quorum import Cluster
 from .seen import Seen
+from .settings import LEAST_BYTES, MOST_IN_USE
 
 TRAP = "etcd_defrag"
 
@@ -31,8 +32,8 @@ BUDGET = 80.0
 EXTRA = 30.0
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "least_bytes": {"type": "int", "default": 100 * 1024**2},
-    "most_in_use": {"type": "float", "default": 0.5},
+    "least_bytes": {"type": "int", "default": LEAST_BYTES},
+    "most_in_use": {"type": "float", "default": MOST_IN_USE},
     "allow": {"type": "bool", "default": False},
     "any_version": {"type": "bool", "default": False},
 }
@@ -42,8 +43,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 class Policy:
     """When it pays: at least so many bytes to win, of a database that is in use by no more than this share."""
 
-    least_bytes: int = 100 * 1024**2
-    most_in_use: float = 0.5
+    least_bytes: int = LEAST_BYTES
+    most_in_use: float = MOST_IN_USE
     allow: bool = False
     any_version: bool = False
 
@@ -179,6 +180,19 @@ def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Resu
             "disrupts": "",
         }
     )
+
+
+def due_before_leader(host: Host, found: Seen, policy: Policy) -> list[str]:
+    """Return the names of the others that are worth it where this member leads: it is the last one."""
+    if found.unseen or not found.evidence.is_leader:
+        return []
+    cluster = Member(host, found, _wanted(found)).look()
+    told = {member: look.evidence for member, look in cluster.looks.items() if member != cluster.own and look.evidence}
+    verdicts = {
+        member: judge(each.db_size, each.db_in_use, version.parse(each.version), policy)
+        for member, each in told.items()
+    }
+    return [cluster.name(member) for member, verdict in verdicts.items() if verdict.pays and not verdict.refused]
 
 
 def _wanted(found: Seen) -> Wanted:

@@ -18,7 +18,7 @@ from .._core.host import Host, LocalHost
 from .._core.links import MissingPackageError
 from .._core.plan import CONSENTS, Finding, Plan, Refusal
 from .._core.verbs import Change, describe, diff
-from . import bird_watchdog, cni_token, etcd_timing, health, link_mtu, pid_limits
+from . import bird_watchdog, cni_token, etcd_defrag, etcd_timing, health, link_mtu, pid_limits
 from . import restore as way_back
 
 # Traps of the cluster, which have nothing to do on a node: a run for them alone is none that was mistyped.
@@ -71,6 +71,7 @@ TRAPS: dict[str, Trap] = {
     bird_watchdog.TRAP: bird_watchdog,
     cni_token.TRAP: cni_token,
     etcd_timing.TRAP: etcd_timing,
+    etcd_defrag.TRAP: etcd_defrag,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import (
@@ -182,6 +184,14 @@ DIFFS: list[tuple[str, Change, str, str, str]] = [
 @pytest.mark.parametrize(("change", "header", "before", "after"), [c[1:] for c in DIFFS], ids=[c[0] for c in DIFFS])
 def test_a_diff_has_the_shape_that_ansible_prints(change, header, before, after):
     assert diff(change) == {"before_header": header, "after_header": header, "before": before, "after": after}
+
+
+def test_of_a_program_the_description_has_the_size_and_the_diff_the_text():
+    text = "x = 1\n" * 5000
+    change = WriteFile("/usr/local/lib/nodeward/x.py", None, text, Reason("t", "why"))
+    told = describe(change)
+    assert (told["before"], told["after"]) == (None, f"30000 characters, SHA-256 {sha256(text.encode()).hexdigest()}")
+    assert diff(change)["after"] == text
 
 
 def test_a_change_is_described_with_its_reason():

@@ -9,6 +9,7 @@ again after everything else was put back.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Callable, Union
 
 from ..formats import FORMATS
@@ -85,16 +86,30 @@ def change_at(target: str, before: str | None, after: str | None, reason: Reason
     return verbs[kind]() if kind in verbs else None
 
 
+# Characters of a state in results and reports; a program is longer, and is what it is on every node.
+LONGEST_SHOWN = 10_000
+
+
 def describe(change: Change) -> dict[str, str | None]:
-    """Shape a change for results and reports: what, from, to, and why. A follow-up has no states to show."""
+    """Shape a change for results and reports: what, from, to, and why. A follow-up has no states to show.
+
+    Of a text that is too long only its size and sum are told; the diff has all of it.
+    """
     return {
         "trap": change.reason.trap,
         "target": change.target,
-        "before": None if change.follows else change.before,
-        "after": None if change.follows else change.after,
+        "before": None if change.follows else _shown(change.before),
+        "after": None if change.follows else _shown(change.after),
         "why": change.reason.why,
         "disrupts": change.reason.disrupts,
     }
+
+
+def _shown(text: str | None) -> str | None:
+    if text is None or len(text) <= LONGEST_SHOWN:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return f"{len(text)} characters, SHA-256 {digest}"
 
 
 def diff(change: Change) -> dict[str, str]:

@@ -1,0 +1,161 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Trap etcd_defrag: etcd's database grows into its quota, and etcd takes no more writes.
+
+The playbook defrag.yml and the module etcd_defrag do it when somebody asks. Here it is a timer on the nodes with
+members, where one is asked for: it runs the same code, with the same checks and the same lock in etcd.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._core import bundle
+from .._core.host import Host
+from .._core.plan import Plan, Refusal
+from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, StartUnit, WriteFile
+from .._etcd import running
+from .._etcd.settings import LEAST_BYTES, MOST_IN_USE
+
+TRAP = "etcd_defrag"
+ALLOWS: tuple[str, ...] = ()
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "timer": {"type": "str", "default": ""},
+    "least_bytes": {"type": "int", "default": LEAST_BYTES},
+    "most_in_use": {"type": "float", "default": MOST_IN_USE},
+    "any_version": {"type": "bool", "default": False},
+}
+
+PROGRAM = "/usr/local/lib/nodeward/etcd_defrag.py"
+CONFIG = "/etc/nodeward/etcd_defrag.json"
+UNITS = "/etc/systemd/system"
+SERVICE, TIMER = "nodeward-etcd-defrag.service", "nodeward-etcd-defrag.timer"
+WANTS = f"{UNITS}/timers.target.d/99-zz-nodeward-etcd_defrag.conf"
+PATHS = (PROGRAM, CONFIG, f"{UNITS}/{SERVICE}", f"{UNITS}/{TIMER}", WANTS)
+
+# systemd.time(7), "CALENDAR EVENTS": systemd itself judges the rest when the timer is started.
+_CALENDAR = r"[A-Za-z0-9*/.,:~ _+-]{1,100}"
+
+_SERVICE = f"""\
+# {MANAGED_BY}.
+[Unit]
+Description=Defragment the etcd of this node where that pays
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/env python3 -I {PROGRAM} {CONFIG}
+# a leader waits an hour for the others; then its copy, the lock and what it waits for afterwards
+TimeoutStartSec=2h
+"""
+_TIMER = f"""\
+# {MANAGED_BY}.
+[Unit]
+Description=Defragment the etcd of this node where that pays
+[Timer]
+OnCalendar={{calendar}}
+# the members of a cluster take turns by a lock, and need not come at the same moment
+RandomizedDelaySec=15min
+"""
+_WANTS = f"# {MANAGED_BY}.\n[Unit]\nWants={TIMER}\n"
+
+_REASON = Reason(
+    TRAP, "what deleted keys have left counts towards etcd's quota, at which it takes no more writes", "low"
+)
+_ABSENT = Reason(TRAP, "no timer is wanted on this node", "info")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``timer``: when, as systemd's OnCalendar= takes it, '' for no timer. The rest as the module etcd_defrag's."""
+
+    timer: str = ""
+    least_bytes: int = LEAST_BYTES
+    most_in_use: float = MOST_IN_USE
+    any_version: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Whether a member of etcd runs on the node, and the texts of our files that are there, by path."""
+
+    has_member: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def observe(host: Host) -> Facts:
+    """Read everything that plan() needs; reads only."""
+    texts = {path: host.read_text(path) for path in PATHS}
+    return Facts(bool(running.find(host)), {path: text for path, text in texts.items() if text is not None})
+
+
+def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
+    """Shape the facts for results."""
+    return {"timer": f"{UNITS}/{TIMER}" in facts.texts}
+
+
+def plan(facts: Facts, policy: Policy) -> Plan:
+    """Decide whether the timer comes, goes, or stays; pure."""
+    refusals = tuple(_refusals(policy))
+    if refusals:
+        return Plan(refusals=refusals)
+    if not policy.timer or not facts.has_member:
+        return Plan(tuple(_absent(facts)))
+    return Plan(tuple(_present(facts, policy)))
+
+
+def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
+    from .._etcd import defrag_service  # noqa: PLC0415 - 40 modules, for the few nodes that are asked for it
+
+    config = {"least_bytes": policy.least_bytes, "most_in_use": policy.most_in_use, "any_version": policy.any_version}
+    wanted = (
+        bundle.program(defrag_service),
+        json.dumps(config, indent=1) + "\n",
+        _SERVICE,
+        _TIMER.format(calendar=policy.timer.strip()),
+        _WANTS,
+    )
+    missing = [(path, text) for path, text in zip(PATHS, wanted) if facts.texts.get(path) != text]
+    for path, text in missing:
+        yield WriteFile(path, facts.texts.get(path), text, _REASON)
+    if missing:
+        yield StartUnit(TIMER, _REASON)
+
+
+def _absent(facts: Facts) -> Iterator[Change]:
+    for path in reversed(PATHS):
+        if path in facts.texts:
+            yield RemoveFile(path, facts.texts[path], _ABSENT)
+    if facts.texts:
+        yield StartUnit(TIMER, _ABSENT)
+
+
+def _refusals(policy: Policy) -> Iterator[Refusal]:
+    if policy.timer and not re.fullmatch(_CALENDAR, policy.timer):
+        yield Refusal(
+            TRAP,
+            f"{policy.timer!r} is no time that a timer of systemd takes",
+            f"{TRAP}_timer",
+            "Give one as in `systemd-analyze calendar weekly`, such as 'Sun *-*-* 03:00', or '' for no timer",
+        )
+    if policy.least_bytes < 0 or not 0 < policy.most_in_use <= 1:
+        yield Refusal(
+            TRAP,
+            "least_bytes must not be below 0, and most_in_use must be above 0 and at most 1",
+            f"the variables {TRAP}_*",
+            "Mend them",
+        )
+
+
+def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
+    """Leave the order as it is: the timer is stopped once its file is gone."""
+    return Plan(tuple(changes))
+
+
+def guard(
+    _facts: Facts, _changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
+) -> Iterable[Refusal]:
+    """Refuse nothing: without the timer a node is as it was."""
+    return ()

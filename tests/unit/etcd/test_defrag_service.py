@@ -1,0 +1,78 @@
+"""What the timer runs: in its turn, which for a leader is the last one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag_service
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag import Policy
+
+from tests.unit.etcd.fake_cluster import FakeCluster
+
+POLICY = Policy(allow=True)
+
+
+class Sized(FakeCluster):
+    """A cluster of a version without the bug, whose other members are defragmented at some time, or never."""
+
+    def __init__(self, others_until: float) -> None:
+        super().__init__()
+        self.version = "3.5.23"
+        self.others_until = others_until
+
+    def send_http(self, request: Request) -> Answer:
+        answer = super().send_http(request)
+        if not request.url.endswith("/metrics"):
+            return answer
+        is_own = "127.0.0.1" in request.url
+        leads = is_own == (self.leader == "node1")
+        size = self.size if is_own or self.now < self.others_until else self.in_use
+        text = answer.body.replace(f"total_size_in_bytes {self.size}", f"total_size_in_bytes {size}")
+        return Answer(answer.status, f"{text}etcd_server_is_leader {int(leads)}\n")
+
+
+def test_a_follower_does_not_wait():
+    cluster = Sized(others_until=1e9)
+    [told] = defrag_service.serve(cluster, POLICY)
+    assert cluster.now < defrag_service.INTERVAL
+    assert (told["pays"], told["after"]) == (True, cluster.in_use + 4096)
+
+
+def test_a_leader_waits_for_the_others_and_then_hands_over():
+    cluster = Sized(others_until=600)
+    cluster.leader = "node1"
+    [told] = defrag_service.serve(cluster, POLICY)
+    assert 600 <= cluster.now < 600 + 2 * defrag_service.INTERVAL
+    assert (told["after"], told["moved_leader_to"]) == (cluster.in_use + 4096, "node3")
+
+
+def test_a_leader_does_not_wait_for_ever():
+    cluster = Sized(others_until=1e9)
+    cluster.leader = "node1"
+    defrag_service.serve(cluster, POLICY)
+    assert defrag_service.PATIENCE <= cluster.now < defrag_service.PATIENCE + 2 * defrag_service.INTERVAL
+
+
+def test_what_is_refused_is_an_error():
+    cluster = Sized(others_until=0)
+    cluster.version = "3.5.22"
+    with pytest.raises(NodewardError, match="can corrupt a database"):
+        defrag_service.serve(cluster, POLICY)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[1"])
+def test_garbage_for_settings_is_said(tmp_path, capsys, text):
+    settings = tmp_path / "settings.json"
+    settings.write_text(text)
+    assert defrag_service.main([str(settings)]) == 1
+    assert capsys.readouterr().err
+
+
+def test_a_node_without_a_member_has_nothing_to_say(tmp_path, capsys):
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"least_bytes": 1, "most_in_use": 0.5, "any_version": False}))
+    assert defrag_service.main([str(settings)]) == 0
+    assert capsys.readouterr() == ("", "")

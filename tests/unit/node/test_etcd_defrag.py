@@ -1,0 +1,81 @@
+"""The timer of the trap etcd_defrag: only where one is asked for, and gone where it is not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import RemoveFile, StartUnit, WriteFile
+from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_defrag
+from ansible_collections.nodeward.calico.plugins.module_utils._node.etcd_defrag import Facts, Policy
+
+from tests.unit.etcd.fake_cluster import FakeCluster
+from tests.unit.fake_host import FakeHost
+
+WEEKLY = Policy(timer="Sun *-*-* 03:00")
+
+
+def installed(policy: Policy = WEEKLY) -> dict[str, str]:
+    changes = etcd_defrag.plan(Facts(has_member=True), policy).changes
+    return {change.path: change.after for change in changes if isinstance(change, WriteFile)}
+
+
+def test_unless_it_is_asked_for_there_is_none():
+    assert etcd_defrag.plan(etcd_defrag.observe(FakeCluster()), Policy()).changes == ()
+
+
+def test_where_no_member_runs_there_is_none():
+    facts = etcd_defrag.observe(FakeHost({}))
+    assert facts == Facts()
+    assert etcd_defrag.plan(facts, WEEKLY).changes == ()
+
+
+def test_where_it_is_asked_for_it_comes_once():
+    plan = etcd_defrag.plan(etcd_defrag.observe(FakeCluster()), WEEKLY)
+    assert [change.path for change in plan.changes if isinstance(change, WriteFile)] == [*etcd_defrag.PATHS]
+    assert plan.changes[-1] == StartUnit(etcd_defrag.TIMER, plan.changes[-1].reason)
+    cluster = FakeCluster()
+    cluster.files |= installed()
+    assert etcd_defrag.plan(etcd_defrag.observe(cluster), WEEKLY).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("policy", "path", "text"),
+    [
+        (WEEKLY, f"{etcd_defrag.UNITS}/{etcd_defrag.TIMER}", "\nOnCalendar=Sun *-*-* 03:00\n"),
+        (Policy(timer="weekly", least_bytes=7), etcd_defrag.CONFIG, '"least_bytes": 7'),
+        (Policy(timer="weekly", any_version=True), etcd_defrag.CONFIG, '"any_version": true'),
+    ],
+)
+def test_what_is_asked_for_is_what_its_files_say(policy, path, text):
+    files = installed(policy)
+    assert text in files[path]
+    assert set(json.loads(files[etcd_defrag.CONFIG])) == {"least_bytes", "most_in_use", "any_version"}
+    # another wish is one file more to write, and the timer is started anew
+    plan = etcd_defrag.plan(Facts(has_member=True, texts=files), Policy(timer="daily", most_in_use=0.1))
+    assert [type(change) for change in plan.changes] == [WriteFile, WriteFile, StartUnit]
+
+
+def test_where_it_is_not_asked_for_any_more_all_of_it_goes():
+    files = installed()
+    plan = etcd_defrag.plan(Facts(has_member=True, texts=files), Policy())
+    assert [change.path for change in plan.changes if isinstance(change, RemoveFile)] == [*reversed(etcd_defrag.PATHS)]
+    assert plan.changes[-1].target == f"start {etcd_defrag.TIMER}", "which stops it where its file is gone"
+
+
+REFUSED = [
+    ("two lines", Policy(timer="weekly\nExecStart=/bin/x"), "no time that a timer"),
+    ("a specifier", Policy(timer="%n"), "no time that a timer"),
+    ("spaces alone are no time", Policy(timer="\t"), "no time that a timer"),
+    ("bytes below 0", Policy(least_bytes=-1), "least_bytes"),
+    ("more than all", Policy(most_in_use=1.5), "most_in_use"),
+    ("no number", Policy(most_in_use=float("nan")), "most_in_use"),
+]
+
+
+@pytest.mark.parametrize(("policy", "what"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_makes_no_sense_is_refused(policy, what):
+    plan = etcd_defrag.plan(Facts(has_member=True), policy)
+    [refusal] = plan.refusals
+    assert what in str(refusal)
+    assert plan.changes == ()
