@@ -114,31 +114,33 @@ options:
         choices: [enforce, observe]
         default: enforce
       threshold:
-        description: CPU share, in percent of one core, from which on a BIRD spins.
+        description: CPU share, in percent of one core, from which on a BIRD spins; 50 to 95.
         type: int
         default: 85
       window:
-        description: How long every sample has to be at or above the threshold, in seconds.
+        description:
+          - How long the share has to be at or above the threshold, in all and over every quarter of that time, in
+            seconds; 2 to 3600, and at least two intervals.
         type: int
         default: 120
       interval:
-        description: Seconds between two samples.
+        description: Seconds between two samples; 1 to 20.
         type: int
         default: 5
       cooldown:
         description:
-          - Seconds after a kill, or after BIRD's own start, in which it is not killed (again). Below 300 a second kill
-            can meet a BIRD that still recovers, and its peers then drop the routes.
+          - Seconds after a kill, or after BIRD's own start, in which it is not killed (again); 0 to 86400. Below 300 a
+            second kill can meet a BIRD that still recovers, and its peers then drop the routes.
         type: int
         default: 300
       daily_limit:
-        description: Kills in 24 h, of C(bird) and of C(bird6) each, after which it only tells.
+        description: Kills in 24 h, of C(bird) and of C(bird6) each, after which it only tells; 0 to 1000.
         type: int
         default: 3
       random_delay:
         description:
-          - Longest random delay before a kill, in seconds, so that a fleet does not act in step. The share has to be
-            at the threshold all the time.
+          - Longest random delay before a kill, in seconds, 0 to 3600, so that a fleet does not act in step. The share
+            has to be at the threshold all the time.
         type: int
         default: 60
       signal:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog_daemon as daemon
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_files import program
 
 from tests.unit.node.fake_birds import Birds, cpu_seconds, wait_for
 
@@ -30,7 +30,8 @@ def start(folder: Path, sockets: Path) -> subprocess.Popen[bytes]:
     folder.mkdir()
     places = {name: str(folder / name) for name in ("events", "metrics")}
     (folder / "config").write_text(json.dumps({**places, "sockets": str(sockets)}))
-    return subprocess.Popen([sys.executable, "-I", "-S", daemon.__file__, str(folder / "config")])
+    (folder / "daemon.py").write_text(program())
+    return subprocess.Popen([sys.executable, "-I", "-S", str(folder / "daemon.py"), str(folder / "config")])
 
 
 def memory(pid: int) -> float:

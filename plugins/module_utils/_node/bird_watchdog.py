@@ -1,13 +1,12 @@
 # Private to the collection nodeward.calico: may change in any release.
 """Trap bird_watchdog: a BIRD that remembers every link it ever saw spins, and the node's routes go stale (incident A3).
 
-Installs bird_watchdog_daemon.py with its configuration and its unit, and tells how the BIRDs of the node are.
+Installs the daemon, its configuration and its unit (bird_watchdog_files.py), and tells how the BIRDs of the node are.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import posixpath
 import re
@@ -20,7 +19,6 @@ from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import (
-    MANAGED_BY,
     Change,
     Reason,
     ReloadUnit,
@@ -31,18 +29,14 @@ from .._core.verbs import (
     WriteFile,
 )
 from .._core.verbs.units import RUNNING, invocation, is_enabled
-from . import bird_watchdog_daemon, birds, processes
-from .bird_watchdog_daemon import CHOICES, Config, wrong
+from . import birds, processes
+from .bird_watchdog_decision import CHOICES, Config, wrong
+from .bird_watchdog_files import CONFIG, DAEMON, UNIT, UNIT_FILE, texts
 from .birds import Bird
 
 TRAP = "bird_watchdog"
 ALLOWS: tuple[str, ...] = ()
 
-UNIT = "nodeward-bird-watchdog.service"
-DAEMON = "/usr/local/lib/nodeward/bird_watchdog.py"
-CONFIG = "/etc/nodeward/bird_watchdog.json"
-UNIT_FILE = f"/etc/systemd/system/{UNIT}"
-METRICS = "nodeward_bird_watchdog.prom"
 LOGS = posixpath.dirname(Config().events)
 CGROUPS = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")  # by version
 
@@ -67,54 +61,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "kill_without_graceful_restart": {"type": "bool", "default": _DEFAULTS.kill_without_graceful_restart},
     "textfile_folder": {"type": "str"},
 }
-
-_UNIT = """\
-# {managed_by}
-[Unit]
-Description=Kills a BIRD of Calico that spins
-
-[Service]
-Type=notify
-ExecStart={python} -I -S {daemon} {config}
-ExecReload=/bin/kill -HUP $MAINPID
-{metrics}Restart=always
-RestartSec=5
-WatchdogSec=60
-LogsDirectory=nodeward-bird-watchdog
-LogsDirectoryMode=0750
-UMask=0027
-MemoryMax=64M
-OOMPolicy=continue
-
-# to kill, to look into a process in a container, and to write where node-exporter's user owns the folder
-CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_PERFMON CAP_DAC_OVERRIDE
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateNetwork=yes
-PrivateTmp=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=read-only
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectSystem=strict
-IPAddressDeny=any
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-RemoveIPC=yes
-RestrictAddressFamilies=AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service pidfd_open pidfd_send_signal perf_event_open
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 _WHY = "a BIRD that spins leaves the node's routes stale; killed, it is back within seconds and peers keep the routes"
 _REASON = Reason(TRAP, _WHY)
@@ -258,22 +204,9 @@ def _absent(facts: Facts) -> Iterator[Change]:
 
 
 def _texts(facts: Facts, policy: Policy) -> dict[str, str]:
-    """Return our files as they are to be, in the order in which they are written."""
     folder = facts.textfile_folder if policy.textfile_folder is None else policy.textfile_folder.rstrip("/")
-    metrics = posixpath.join(folder, METRICS) if folder else ""
-    wanted = {key: value for key, value in asdict(policy).items() if key not in ("state", "textfile_folder")}
-    unit = _UNIT.format(
-        managed_by=MANAGED_BY,
-        python=facts.python,
-        daemon=DAEMON,
-        config=CONFIG,
-        metrics=f"ExecStopPost=-/bin/rm -f {metrics} {metrics}.new\nReadWritePaths=-{folder}\n" if folder else "",
-    )
-    return {
-        DAEMON: f"# {MANAGED_BY}\n{inspect.getsource(bird_watchdog_daemon)}",
-        CONFIG: json.dumps({**wanted, "metrics": metrics}, indent=1) + "\n",
-        UNIT_FILE: unit,
-    }
+    wanted = {key: value for key, value in asdict(policy).items() if key in Config._fields}
+    return texts(wanted, folder, facts.python)
 
 
 def _refusals(policy: Policy) -> Iterator[Refusal]:

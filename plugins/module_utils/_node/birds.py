@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from .._core.host import Host
 from .._core.plan import Finding
-from . import bird_watchdog_daemon as daemon
+from . import bird_watchdog_decision as watchdog
 from . import processes
 
 INTERVAL = 0.5  # seconds between two looks at the CPU time; the kernel counts it in hundredths
-WEEK = 7 * daemon.DAY
+WEEK = 7 * watchdog.DAY
 MENDED, MENDED_AGAIN = (3, 27, 0), (3, 27, 4)
 MANY = 10_000  # links; the reports of a spinning BIRD speak of 30,000 and more
 
@@ -32,7 +32,7 @@ _VERSION = re.compile(r":v?(\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class Bird:
-    """One BIRD: its CPU share in percent of one core, its age in seconds, links there and made, see daemon.links().
+    """One BIRD: its CPU share in percent of one core, its age in seconds, links there and made, see watchdog.links().
 
     ``image`` is that of its container, '' where that cannot be told.
     """
@@ -55,7 +55,7 @@ class Bird:
 def observe(host: Host) -> tuple[Bird, ...]:
     """Look at the BIRDs of Calico; takes INTERVAL where there are any."""
     names = processes.names(host)
-    first = {pid: _look(host, pid) for pid, name in names.items() if name in daemon.NAMES}
+    first = {pid: _look(host, pid) for pid, name in names.items() if name in watchdog.NAMES}
     begin = host.clock()
     if not any(first.values()):
         return ()
@@ -65,8 +65,8 @@ def observe(host: Host) -> tuple[Bird, ...]:
     for pid, before in first.items():
         now = _look(host, pid)
         if before and now and before[0] == now[0]:
-            found = daemon.links(*(host.read_text(f"/proc/{pid}/net/{name}") or "" for name in ("dev", "igmp")))
-            age = round(uptime - now[0].start / daemon.TICKS)
+            found = watchdog.links(*(host.read_text(f"/proc/{pid}/net/{name}") or "" for name in ("dev", "igmp")))
+            age = round(uptime - now[0].start / watchdog.TICKS)
             used = round(100 * (now[1] - before[1]) / max(took, INTERVAL), 1)
             birds.append(Bird(now[0].name, pid, used, age, **found, image=_image(host, pid)))
     return tuple(birds)
@@ -76,9 +76,9 @@ def kills_last_week(host: Host) -> int:
     """Count the kills that the watchdog's file of events tells of; its times and ours are seconds since 1970."""
     booted = re.search(r"^btime (\d+)", host.read_text("/proc/stat") or "", re.MULTILINE)
     now = (int(booted.group(1)) if booted else 0) + _uptime(host)
-    path = daemon.Config().events
+    path = watchdog.Config().events
     lines = [line for each in (f"{path}.1", path) for line in (host.read_text(each) or "").splitlines()]
-    return sum(kill["time"] > now - WEEK for kill in map(daemon.told_kill, lines) if kill)
+    return sum(kill["time"] > now - WEEK for kill in map(watchdog.told_kill, lines) if kill)
 
 
 def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -> Iterator[Finding]:
@@ -104,7 +104,7 @@ def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -
         yield Finding(
             id=f"{trap}.kills",
             severity="medium",
-            where=daemon.Config().events,
+            where=watchdog.Config().events,
             observed=f"{kills} kills in the last week",
             wanted="none",
             why="the watchdog treats what Calico does wrong, it does not mend it",
@@ -141,9 +141,9 @@ def _version(bird: Bird, where: str, trap: str) -> Finding:
     )
 
 
-def _look(host: Host, pid: int) -> tuple[daemon.Process, float] | None:
+def _look(host: Host, pid: int) -> tuple[watchdog.Process, float] | None:
     stat, words = (host.read_text(f"/proc/{pid}/{name}") or "" for name in ("stat", "cmdline"))
-    return daemon.parse(pid, stat, words, daemon.Config().sockets)
+    return watchdog.parse(pid, stat, words, watchdog.Config().sockets)
 
 
 def _image(host: Host, pid: int) -> str:
@@ -158,4 +158,4 @@ def _uptime(host: Host) -> float:
 
 
 def _long(seconds: int) -> str:
-    return f"{seconds / daemon.DAY:.1f} days" if seconds >= daemon.DAY else f"{seconds / 3600:.1f} h"
+    return f"{seconds / watchdog.DAY:.1f} days" if seconds >= watchdog.DAY else f"{seconds / 3600:.1f} h"

@@ -8,18 +8,24 @@ import statistics
 from pathlib import Path
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog_daemon as daemon
 from ansible_collections.nodeward.calico.plugins.module_utils._node import birds
-from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_daemon import (
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_decision import (
     DAY,
     SILENT,
+    TICKS,
     Answer,
     Config,
     Process,
     Sample,
     decide,
+    told_kill,
     understand,
     weigh,
+)
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_io import (
+    BAD_CONFIG,
+    look,
+    read_config,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,10 +198,10 @@ def test_which_processes_are_calico_s(tmp_path: Path, name, state, words, contro
     (tmp_path / "812").mkdir()
     (tmp_path / "812/stat").write_text(STAT.format(name=name, state=state, used=150))
     (tmp_path / "812/cmdline").write_text(words)
-    found = daemon.look(Config(proc=str(tmp_path)), 812)
+    found = look(Config(proc=str(tmp_path)), 812)
     expected = Process(812, 4711, name, 800, control or "")
-    assert found == (None if control is None else (expected, 150 / daemon.TICKS))
-    assert daemon.look(Config(proc=str(tmp_path)), 813) is None, "gone while it was read"
+    assert found == (None if control is None else (expected, 150 / TICKS))
+    assert look(Config(proc=str(tmp_path)), 813) is None, "gone while it was read"
 
 
 CONFIGS: list[tuple[str, str, str]] = [
@@ -222,8 +228,8 @@ CONFIGS: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("text", "told"), [case[1:] for case in CONFIGS], ids=[case[0] for case in CONFIGS])
 def test_a_bad_configuration_is_refused(tmp_path: Path, text, told):
     (tmp_path / "config").write_text(text)
-    with pytest.raises(daemon.BAD_CONFIG, match=told):
-        daemon.read_config(str(tmp_path / "config"))
+    with pytest.raises(BAD_CONFIG, match=told):
+        read_config(str(tmp_path / "config"))
 
 
 KILL = '{"event": "kill", "boot": "b", "daemon": "bird", "uptime": 5, "time": 7, "reason": "spinning"}'
@@ -238,13 +244,13 @@ DAMAGED: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize("line", [case[1] for case in DAMAGED], ids=[case[0] for case in DAMAGED])
 def test_a_damaged_line_is_no_kill_and_no_traceback(line):
-    assert daemon.told_kill(KILL)["uptime"] == 5
-    assert daemon.told_kill(line) == {}
-    events = daemon.Config().events
+    assert told_kill(KILL)["uptime"] == 5
+    assert told_kill(line) == {}
+    events = Config().events
     host = FakeHost({events: f"{line}\n{KILL}\n", "/proc/uptime": "10.0 1\n", "/proc/stat": "btime 1\n"})
     assert birds.kills_last_week(host) == 1
 
 
 def test_the_configuration_is_read(tmp_path: Path):
     (tmp_path / "config").write_text(json.dumps({"threshold": 90, "mode": "observe", "daily_limit": 0}))
-    assert daemon.read_config(str(tmp_path / "config")) == Config(threshold=90, mode="observe", daily_limit=0)
+    assert read_config(str(tmp_path / "config")) == Config(threshold=90, mode="observe", daily_limit=0)

@@ -1,0 +1,102 @@
+"""What a person is told of the BIRDs that run on a node."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog, birds
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog import Facts, Policy
+from ansible_collections.nodeward.calico.plugins.module_utils._node.birds import Bird
+
+from tests.unit.fake_host import FakeHost
+
+BIRD = Bird("bird", 812, share=3.0, age=86400 * 20, links=60, links_made=400, image="quay.io/calico/node:v3.28.1")
+
+TOLD: list[tuple[str, Bird, int, list[tuple[str, str]]]] = [
+    ("all well", BIRD, 0, []),
+    ("it spins now", replace(BIRD, share=97.0), 0, [("busy", "97 % of a core, up for 20.0 days")]),
+    ("a young one", replace(BIRD, share=97.0, age=5400), 0, [("busy", "97 % of a core, up for 1.5 h")]),
+    ("before 3.27.0", replace(BIRD, image="calico/node:v3.26.4"), 0, [("version", "calico/node:v3.26.4")]),
+    ("3.27.0 to 3.27.3", replace(BIRD, image="calico/node:v3.27.3"), 0, [("version", "calico/node:v3.27.3")]),
+    ("mended", replace(BIRD, image="calico/node:v3.27.4"), 0, []),
+    ("a tag that says nothing", replace(BIRD, image="calico/node:latest"), 0, []),
+    (
+        "many links ever made",
+        replace(BIRD, links_made=40000, image=""),
+        0,
+        [("remembered", "60 links, at least 40000 made")],
+    ),
+    ("many, by a BIRD that forgets them", replace(BIRD, links_made=40000), 0, []),
+    ("killed lately", BIRD, 2, [("kills", "2 kills in the last week")]),
+]
+
+
+@pytest.mark.parametrize(("bird", "kills", "told"), [case[1:] for case in TOLD], ids=[case[0] for case in TOLD])
+def test_findings(bird, kills, told):
+    facts = Facts(birds=(bird,), kills_last_week=kills, textfile_folder="/srv")
+    findings = bird_watchdog.plan(facts, Policy()).findings
+    assert [finding.id for finding in findings] == [f"bird_watchdog.{name}" for name, _words in told]
+    assert all(words in finding.observed for finding, (_name, words) in zip(findings, told, strict=True))
+
+
+CONTAINER = "0123456789abcdef" * 4
+STAT = "{pid} ({name}) R 800 812 800 0 -1 4194560 900 0 0 0 {used} 0 0 0 20 0 1 0 {start} 9000000 400 0"
+EVENTS = """{"event": "kill", "time": 1700000000, "uptime": 1}
+{"event": "kill", "time": 1700500000, "uptime": 1}
+{"event": "restarted", "time": 1700500001}
+{"event": "ki"""
+
+
+class Busy(FakeHost):
+    """A node on which bird uses 96 % of a core."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.files["/proc/812/stat"] = STAT.format(pid=812, name="bird", used=1048, start=100)
+
+
+def node() -> Busy:
+    return Busy(
+        {
+            "/proc/uptime": "1001.00 5.0\n",
+            "/proc/stat": "cpu 1 2\nbtime 1700999000\n",
+            "/proc/812/comm": "bird\n",
+            "/proc/812/stat": STAT.format(pid=812, name="bird", used=1000, start=100),
+            "/proc/812/cmdline": "bird\0-R\0-s\0/var/run/calico/bird.ctl\0-d\0",
+            "/proc/812/cgroup": f"0::/kubepods.slice/cri-containerd-{CONTAINER}.scope\n",
+            "/proc/812/net/dev": "Inter-|\n face |\n    lo: 0\n  eth0: 0\n",
+            "/proc/812/net/igmp": "Idx\tDevice\n1\tlo\n\t\t\t010000E0\n41\teth0\n",
+            "/proc/813/comm": "bird\n",
+            "/proc/813/stat": STAT.format(pid=813, name="bird", used=1000, start=100),
+            "/proc/813/cmdline": "bird\0-f\0",
+            f"/run/containerd/io.containerd.runtime.v2.task/k8s.io/{CONTAINER}/config.json": json.dumps(
+                {"annotations": {"io.kubernetes.cri.image-name": "docker.io/calico/node:v3.26.4"}}
+            ),
+            "/var/log/nodeward-bird-watchdog/events.jsonl": EVENTS,
+        }
+    )
+
+
+def test_the_birds_of_calico_are_observed():
+    facts = bird_watchdog.observe(node())
+    assert facts.birds == (Bird("bird", 812, 96.0, 1000, 2, 41, "docker.io/calico/node:v3.26.4"),)
+    assert facts.kills_last_week == 1, "the other one was 8 days before"
+    assert bird_watchdog.shown(facts) == {
+        "birds": [{**vars(facts.birds[0]), "version": (3, 26, 4)}],
+        "running": False,
+        "kills_last_week": 1,
+    }
+
+
+def test_one_that_ends_meanwhile_is_left_out():
+    host = node()
+    host.files["/proc/812/stat"] = STAT.format(pid=812, name="bird", used=1000, start=99)
+    assert birds.observe(host) == ()
+
+
+def test_a_node_without_bird_costs_no_wait():
+    host = FakeHost({"/proc/1/comm": "systemd\n"})
+    assert birds.observe(host) == ()
+    assert host.now == 0
