@@ -164,7 +164,7 @@ def test_defragmentation_under_the_writer_takes_the_leader_last(
 
 
 def test_a_timer_defragments_each_member_in_its_turn(cluster: EtcdLab, here: Fleet) -> None:
-    """Started at once: when it comes is systemd's matter. The leader waits for the others, whichever is started first."""
+    """When it comes is systemd's matter: started at once. The leader waits for the others, whoever is started first."""
     words = ("--tags", "etcd_defrag", "-e", "etcd_defrag_least_bytes=4000000")
     timer = ("-e", "etcd_defrag_timer=weekly")
     assert all(not node["changes"] for node in here.play("harden", *words).report["nodes"]), "unless it is asked for"
