@@ -96,6 +96,12 @@ class Birds:
     def socket(self, name: str = "bird") -> str:
         return str(self.folder / f"{name}.ctl")
 
+    def listens(self, name: str = "bird") -> bool:
+        """Whether its socket takes connections: the file is there a moment before."""
+        entries = Path("/proc/net/unix").read_text().splitlines()
+        accepts = "00010000"  # SO_ACCEPTCON, in the kernel's include/linux/net.h
+        return any(entry.endswith(f" {self.socket(name)}") and entry.split()[3] == accepts for entry in entries)
+
     def start(
         self, name: str = "bird", busy: float = 1.0, control: str | None = None, supervised: bool = False
     ) -> subprocess.Popen[bytes]:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from tests.unit.node.watched_birds import THRESHOLD, config, events, metric, run
 def test_what_spins_is_killed_and_comes_back_and_says_so(birds: Birds):
     supervisor = birds.start(supervised=True)
     spinning = birds.child(supervisor)
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds))
     run(watchdog, lambda: "restarted" in told(birds))
     assert birds.child(supervisor) != spinning
@@ -99,7 +98,7 @@ HELD_BACK: list[tuple[str, str, dict[str, Any], str]] = [
 def test_a_kill_that_is_held_back_is_told_once(birds: Birds, text, given, reason):
     birds.say(text)
     busy = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds, **given))
     run(watchdog, lambda: bool(told(birds)))
     assert metric(birds, "state", 'daemon="bird",state="held_back"') == 1
@@ -122,7 +121,7 @@ def test_a_peer_without_graceful_restart_may_be_given_up(birds: Birds):
 def test_silence_is_a_reason(birds: Birds):
     birds.mark("silent")
     busy = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     run(Watchdog(config(birds)), lambda: busy.poll() is not None)
     assert events(birds)[0]["reason"] == "socket_silent"
 
@@ -130,7 +129,7 @@ def test_silence_is_a_reason(birds: Birds):
 def test_what_was_said_before_the_silence_counts(birds: Birds):
     birds.say(replies(""))
     busy = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds))
     run(watchdog, lambda: watchdog.tracks["bird"].process is not None)
     birds.mark("silent")
@@ -141,7 +140,7 @@ def test_what_was_said_before_the_silence_counts(birds: Birds):
 
 def test_without_its_socket_nothing_is_killed(birds: Birds):
     busy = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds))
     run(watchdog, lambda: watchdog.tracks["bird"].process is not None)
     os.unlink(birds.socket())
@@ -152,7 +151,7 @@ def test_without_its_socket_nothing_is_killed(birds: Birds):
 
 def test_a_supervisor_that_does_not_restart_is_told_once_and_nothing_more_is_killed(birds: Birds):
     alone = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds, restart_patience=0.5))
     run(watchdog, lambda: alone.poll() is not None)
     run(watchdog, lambda: "not_restarted" in told(birds))
@@ -169,7 +168,7 @@ def test_a_supervisor_that_does_not_restart_is_told_once_and_nothing_more_is_kil
 def test_a_process_that_survives_its_kill_is_watched_on(birds: Birds):
     busy = birds.start()
     watchdog = Watchdog(config(birds, signal="CONT", restart_patience=0.3, cooldown=2.0))
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     run(watchdog, lambda: "not_restarted" in told(birds))
     run(watchdog, lambda: told(birds)[-1] == "held_back")
     assert events(birds)[-1]["reason"] == "cooldown"
@@ -178,7 +177,7 @@ def test_a_process_that_survives_its_kill_is_watched_on(birds: Birds):
 
 def test_the_random_delay_is_waited_for_and_the_share_measured_again(birds: Birds):
     busy = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds, random_delay=600.0))
     track = watchdog.tracks["bird"]
     run(watchdog, lambda: track.state == "waiting")
@@ -198,7 +197,7 @@ def test_the_random_delay_is_waited_for_and_the_share_measured_again(birds: Bird
 
 def test_kills_are_remembered_over_a_restart_of_the_daemon(birds: Birds):
     supervisor = birds.start(supervised=True)
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     run(Watchdog(config(birds)), lambda: "restarted" in told(birds))
     with open(birds.folder / "events.jsonl", "a") as stream:
         stream.write('{"event": "kill", "boot": "another", "daemon": "bird", "uptime": 1, "reason": "spinning"}\n{"ev')
@@ -212,7 +211,7 @@ def test_kills_are_remembered_over_a_restart_of_the_daemon(birds: Birds):
 def test_the_successor_that_came_in_time_is_seen_before_the_alarm(birds: Birds):
     watchdog = Watchdog(config(birds))
     alone = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     run(watchdog, lambda: alone.poll() is not None)
     birds.mark("calm")
     birds.start()

@@ -101,7 +101,7 @@ def test_the_file_of_events_is_rotated_and_a_full_disk_is_no_end(birds: Birds):
     path = birds.folder / "events.jsonl"
     path.write_text(" " * (world.LARGEST_EVENTS + 1))
     busy = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds, metrics="/proc/version/metrics.prom", mode="observe"))
     run(watchdog, lambda: watchdog.tracks["bird"].state == "held_back")
     assert told(birds) == ["held_back"]

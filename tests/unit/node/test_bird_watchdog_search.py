@@ -89,7 +89,7 @@ def peers() -> Iterator[list[socket.socket]]:
 def test_one_that_hangs_already_is_watched_and_killed(birds: Birds, peers: list[socket.socket]):
     birds.mark("silent")
     busy = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     full(birds, peers)
     assert world.ask(Process(busy.pid, 0, "bird", 0, birds.socket())).trouble == "socket_silent"
     assert world.ask(Process(os.getpid(), 0, "bird", 0, birds.socket())).trouble == "socket_unreachable"
@@ -142,7 +142,7 @@ def test_peers_are_asked_for_until_one_is_known_and_remembered_over_a_restart(
     birds.say(replies())  # no session is up yet
     birds.mark("calm")
     first = birds.start()
-    wait_for(lambda: Path(birds.socket()).exists())
+    wait_for(birds.listens)
     watchdog = Watchdog(config(birds))
     track = watchdog.tracks["bird"]
     run(watchdog, lambda: track.process is not None)
