@@ -88,7 +88,7 @@ fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for p
 drills: test-tools ## replay the incidents on a lab: the failure, then the cure (ARGS for pytest)
 	@$(stages) drills -- $(ARGS)
 
-bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (a minute and a half)
+bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (two minutes)
 	@PYTHONPATH='$(CURDIR)/.ansible/collections:$(CURDIR)' .venv/bin/python -m tests.bench
 
 lab-up: lab-packages controller ## boot the lab's nodes with a cluster of etcd, or reuse what runs

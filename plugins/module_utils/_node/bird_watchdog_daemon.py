@@ -46,7 +46,8 @@ from .bird_watchdog_decision import (
 )
 from .bird_watchdog_io import BAD_CONFIG, append, ask, clock, evidence, kill, look, put, read, read_config, send
 
-SCAN_EVERY, FULL_SCAN_EVERY = 6, 180  # samples between two looks for new processes, and at all of them
+SCAN_EVERY = 6  # samples between two looks for new processes
+SHARES = 30  # of the others, one of which is looked at again each time: no minute costs more than another
 ADOPTION = 60.0  # seconds in which a BIRD has to have opened its socket
 RETRY_AFTER = 60.0  # seconds until a kill that was held back is weighed again
 
@@ -84,8 +85,8 @@ class Watchdog:
     def scan(self) -> list[int]:
         """Return the processes called as BIRD is. New ones are looked at twice: one takes its name after its start."""
         pids = [int(name) for name in os.listdir(self.config.proc) if name.isdigit()]
-        known = self.looks if self.steps % FULL_SCAN_EVERY else {}
-        self.looks = {pid: known.get(pid, 0) + 1 for pid in pids}
+        turn = self.steps // SCAN_EVERY % SHARES
+        self.looks = {pid: 1 if pid % SHARES == turn else self.looks.get(pid, 0) + 1 for pid in pids}
         found = []
         for pid in (pid for pid, looks in self.looks.items() if looks <= 2):
             with contextlib.suppress(OSError):
