@@ -19,6 +19,19 @@ def test_the_defaults_stand_once():
     assert {name: spec.get("default") for name, spec in OPTIONS.items()} == vars(Policy())
 
 
+def rows() -> dict[str, list[str]]:
+    """Return the cells of the page's table of options by their names."""
+    lines = (CHECKOUT / "docs/bird_watchdog.md").read_text().splitlines()
+    lines = [line for line in lines if line.startswith("| `bird_watchdog_")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {cell[0].strip("`").replace("bird_watchdog_", "", 1): cell for cell in cells}
+
+
+def test_the_page_tells_the_defaults():
+    told = {name: yaml.safe_load(cells[1]) for name, cells in rows().items()}
+    assert told == {name: spec.get("default", "found") for name, spec in OPTIONS.items()}
+
+
 BOUNDED = sorted(BOUNDS.keys() & OPTIONS.keys())
 
 
@@ -33,12 +46,11 @@ def described(text: str, prefix: str, *path: str) -> dict[str, str]:
 @pytest.mark.parametrize("option", BOUNDED)
 def test_every_bound_is_told_where_the_option_is_described(option):
     least, most = BOUNDS[option]
-    page = (CHECKOUT / "docs/bird_watchdog.md").read_text().splitlines()
     specs = (CHECKOUT / "roles/bird_watchdog/meta/argument_specs.yml").read_text()
     for place, text in {
         "module": described(ModuleDocFragment.DOCUMENTATION, "", "options", "bird_watchdog", "suboptions")[option],
         "role": described(specs, "bird_watchdog_", "argument_specs", "main", "options")[option],
-        "page": next(line for line in page if line.startswith(f"| `bird_watchdog_{option}`")),
+        "page": rows()[option][2],
     }.items():
         assert f"{least} to {most}" in text, place
 
