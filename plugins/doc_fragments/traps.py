@@ -238,6 +238,23 @@ options:
         description: Also with a version of etcd that can corrupt a database which is defragmented.
         type: bool
         default: false
+  process_metrics:
+    description:
+      - Trap C(process_metrics). Process ids run out unseen where nothing counts them.
+      - Turns on the collector C(processes) and a textfile folder of the node-exporter that a unit of systemd runs on
+        the node, in the variable of its environment file or by a drop-in, and restarts it when something changed.
+      - What makes a scrape take more than half of O(process_metrics.scrape_timeout), or keeps the exporter from coming
+        back, is put back, and a finding says so. One that runs in a pod is only told of.
+    type: dict
+    suboptions:
+      textfile:
+        description: Give an exporter that reads no textfile folder C(/var/lib/node_exporter); one that it has stays.
+        type: bool
+        default: true
+      scrape_timeout:
+        description: How long Prometheus waits for the exporter (its C(scrape_timeout)), in seconds.
+        type: int
+        default: 10
   tags:
     description: The tags of the playbook's run (C(ansible_run_tags)). Only traps named here run, with V(all) every one.
     type: list

@@ -35,11 +35,15 @@ class Archive:
     def unpack(self, packages: tuple[str, ...], into: Path) -> None:
         """Unpack packages as dpkg would, without installing them: none of their services starts here."""
         downloads = self._folder / "packages"
-        downloads.mkdir(exist_ok=True)
-        self._apt_get("download", *packages, cwd=downloads)
+        self.download(packages, downloads)
         for package in packages:
             for path in downloads.glob(f"{package}_*.deb"):
                 run(["dpkg-deb", "--extract", str(path), str(into)], timeout=_TIMEOUT)
+
+    def download(self, packages: tuple[str, ...], into: Path) -> None:
+        """Fetch packages into a folder."""
+        into.mkdir(exist_ok=True)
+        self._apt_get("download", *packages, cwd=into)
 
     def upstream_source(self, name: str) -> Path:
         """The tar file of a source package as upstream made it, without Debian's patches."""

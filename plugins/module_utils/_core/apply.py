@@ -20,6 +20,10 @@ Settled = Callable[[], None]
 JOURNAL = "journal"
 
 
+class PutBackError(NodewardError):
+    """What failed while changes were made; all of them are as they were before."""
+
+
 def check(changes: Sequence[Change], host: Host) -> None:
     """Raise NodewardError for whatever can be known to fail, having only looked."""
     for step in _first_at_each_place(_recorded(changes, host)):
@@ -31,8 +35,8 @@ def apply(changes: Sequence[Change], host: Host, settled: Settled = lambda: None
 
     The journal is on disk before the first change is made, and a run that is killed at any point
     leaves every file old or new, so that the next run can finish the job.
-    Raises NodewardError when nothing, or nothing any more, is changed; if putting back failed too,
-    the error says what is left.
+    Raises NodewardError when nothing, or nothing any more (PutBackError), is changed; if putting back failed
+    too, the error says what is left.
     """
     _run(_recorded(changes, host), host, settled)
 
@@ -181,7 +185,7 @@ def _failed(error: Exception, where: str, left: Sequence[str]) -> NodewardError:
             where=where,
             remedy=f"Put those back by hand, the values before are in {journal.PATH}",
         )
-    return NodewardError(
+    return PutBackError(
         what=f"{_sentence(error)}; what this run had changed was put back",
         where=where,
         remedy="Mend the cause, then run again",

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any, Protocol
 
 from .._core import journal
-from .._core.apply import apply, check, check_restore
+from .._core.apply import Settled, apply, check, check_restore
 from .._core.apply import restore as put_back
 from .._core.errors import NodewardError
 from .._core.files import BYTES_SURVIVE, ENCODING
@@ -18,7 +18,7 @@ from .._core.host import Host, LocalHost
 from .._core.links import MissingPackageError
 from .._core.plan import CONSENTS, Finding, Plan, Refusal
 from .._core.verbs import Change, describe, diff
-from . import bird_watchdog, cni_token, etcd_defrag, etcd_timing, health, link_mtu, pid_limits
+from . import bird_watchdog, cni_token, etcd_defrag, etcd_timing, health, link_mtu, pid_limits, process_metrics
 from . import restore as way_back
 
 # Traps of the cluster, which have nothing to do on a node: a run for them alone is none that was mistyped.
@@ -72,7 +72,12 @@ TRAPS: dict[str, Trap] = {
     cni_token.TRAP: cni_token,
     etcd_timing.TRAP: etcd_timing,
     etcd_defrag.TRAP: etcd_defrag,
+    process_metrics.TRAP: process_metrics,
 }
+
+# Traps that look whether a thing which is no part of the cluster does worse after their changes. Then these are put
+# back with a finding, which is no error: everything else is done.
+TRIED = {process_metrics.TRAP: process_metrics.attempt}
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -121,8 +126,9 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict
         _raise(plan.refusals)
         now, pending = plan.split(_allowed(params))
         settled = health.gate(now, host)
-        check(now, host) if check_mode else apply(now, host, settled)
-    return _result(plan, now, pending, facts, host)
+        check(now, host)
+        done = Plan(now) if check_mode else _applied(now, params, host, settled)
+    return _result(plan + Plan(findings=done.findings), done.changes, pending, facts, host)
 
 
 def restore(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict[str, Any]:
@@ -156,6 +162,17 @@ def restore(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dic
         settled = health.gate(now, host, is_way_back=True)
         check_restore(now, host) if check_mode else put_back(now, forget, host, settled)
     return _result(plan, now, pending, facts, host)
+
+
+def _applied(now: Sequence[Change], params: Mapping[str, Any], host: Host, settled: Settled) -> Plan:
+    """Make the changes, those that are tried after all others; return what was done and what there is to say of it."""
+    done = Plan(tuple(change for change in now if change.reason.trap not in TRIED))
+    apply(done.changes, host, settled)
+    for name, attempt in TRIED.items():
+        mine = [change for change in now if change.reason.trap == name]
+        if mine:
+            done += attempt(mine, host, TRAPS[name].Policy(**params[name]))
+    return done
 
 
 def _allowed(params: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.formats impo
     FORMATS,
     UnsureError,
     env,
+    env_switch,
     flag_words,
     list_args,
     pod_flags,
@@ -406,3 +407,44 @@ def test_what_is_put_is_read_back():
 def test_a_key_of_yaml_is_that_of_the_single_format():
     text = FORMATS["yaml-keys"].put("name: a\n", "x,y", "x=1 y=2")
     assert (yaml_block.get(text, "x"), yaml_block.get(text, "y")) == ("1", "2")
+
+
+# --- switches ---------------------------------------------------------------------------------------
+
+SWITCHES = [
+    ("an empty variable", 'A=""\n', None, 'A="--x.y"\n'),
+    ("after others", "# c\nA='--b=\"^/(sys|proc)\"'\nB=1\n", None, "# c\nA='--b=\"^/(sys|proc)\" --x.y'\nB=1\n"),
+    ("one whose name only begins so", 'A="--x.yz"\n', None, 'A="--x.yz --x.y"\n'),
+    ("without quotes", "A=\n", None, "A=--x.y\n"),
+    ("it is there", 'A="--x.y --b"\n', "on", 'A="--x.y --b"\n'),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after"), [case[1:] for case in SWITCHES], ids=[case[0] for case in SWITCHES]
+)
+def test_a_switch(text, before, after):
+    assert env_switch.get(text, "A:x.y") == before
+    assert env_switch.put(text, "A:x.y", "on") == after
+    assert env_switch.get(after, "A:x.y") == "on"
+    assert env_switch.put(after, "A:x.y", before) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "why"),
+    [
+        ("A=\n", "true", "nothing that a switch can be"),
+        ('A="--no-x.y"\n', "on", "turns it off"),
+        ("B=\n", "on", "no such variable"),
+        ('A="--x.y --x.y"\n', None, "more than once"),
+        ('A="--b\t--x.y"\n', None, "by itself"),
+        ('A="1"2\n', "on", "quoted in part"),
+    ],
+)
+def test_a_switch_that_is_left_to_a_person(text, value, why):
+    with pytest.raises(UnsureError, match=why):
+        env_switch.put(text, "A:x.y", value)
+
+
+def test_a_switch_that_goes_leaves_the_rest():
+    assert env_switch.put('A="--x.y --b"\n', "A:x.y", None) == 'A="--b"\n'

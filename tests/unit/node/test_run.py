@@ -16,7 +16,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.host import 
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import Reason, WriteFile
-from ansible_collections.nodeward.calico.plugins.module_utils._node import run
+from ansible_collections.nodeward.calico.plugins.module_utils._node import metrics_findings, run
 
 from tests.unit.node.cgroup_trees import V2_SYSTEMD
 
@@ -114,6 +114,23 @@ def test_a_second_run_changes_nothing_at_all(tmp_path, host):
     assert result["changed"] is False
     assert result["changes"] == []
     assert tree(tmp_path) == before
+
+
+def test_what_a_trap_tries_and_puts_back_is_no_change_and_no_error(monkeypatch, tmp_path, host):
+    told = metrics_findings.none("process_metrics")
+    tried = []
+
+    def attempt(changes, _host, policy):
+        tried.append((len(changes), policy.pid_max))
+        return Plan(findings=(told,))
+
+    monkeypatch.setattr(run, "TRIED", {"pid_limits": attempt})
+    foretold = run.harden(params(), host, check_mode=True)
+    result = run.harden(params(), host, check_mode=False)
+    assert tried == [(len(foretold["changes"]), 4194304)]
+    assert (result["changed"], result["changes"], result["diff"]) == (False, [], [])
+    assert result["findings"] == [*foretold["findings"], told.describe()]
+    assert (tmp_path / PID_MAX[1:]).read_text() == FILES[PID_MAX]
 
 
 def test_check_mode_writes_nothing_and_foretells_the_real_run(tmp_path, host):

@@ -32,6 +32,11 @@ def put(text: str, key: str, value: str | None) -> str:
     return text[:start] + command[:common] + middle + rest + text[end:]
 
 
+def require_plain(text: str) -> None:
+    """Refuse a unit to whose one command no flag can be added at its end. Raises UnsureError."""
+    _span(text)
+
+
 def _span(text: str) -> tuple[int, int]:
     """Return where the command begins and ends, line continuations within."""
     found: list[tuple[int, int]] = []
