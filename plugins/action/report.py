@@ -6,16 +6,20 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..filter.report import report
 from ..filter.report_lines import report_lines
 from ..plugin_utils._report import compare, keep
 from ..plugin_utils._report.findings import SEVERITIES, failures
+from ..plugin_utils._rules.judge import judged
+from ..plugin_utils._rules.load import Rule, RuleError, load
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "kind": {"type": "str", "required": True, "choices": ["audit", "harden", "restore", "defrag"]},
     "folder": {"type": "path", "required": True},
+    "rules": {"type": "list", "elements": "path", "default": []},
     "fail_on": {"type": "str", "choices": list(SEVERITIES)},
 }
 
@@ -29,7 +33,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _checked, given = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        model = self._model(task_vars or {}, given)
+        try:
+            rules = load(given["rules"])
+        except RuleError as error:
+            raise AnsibleActionFail(str(error)) from error
+        model = self._model(task_vars or {}, given, rules)
         fail_on = given["fail_on"] or ""
         result: dict[str, Any] = {"changed": False, "failures": failures(model, fail_on) if fail_on else {}}
         try:
@@ -40,7 +48,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": told, "lines": lines, "paths": {}}
         return {**result, "lines": report_lines(model, *paths.values()), "paths": paths}
 
-    def _model(self, variables: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    def _model(self, variables: dict[str, Any], given: dict[str, Any], rules: list[Rule]) -> dict[str, Any]:
         check_mode = bool(self._task.check_mode)
         model: Any = report(
             variables["ansible_play_hosts_all"],
@@ -52,7 +60,7 @@ class ActionModule(ActionBase):
             tags=list(variables.get("ansible_run_tags", [])),
             skip_tags=list(variables.get("ansible_skip_tags", [])),
         )
-        model = _plain(model)
+        model = judged(_plain(model), rules)
         audit = keep.last_audit(given["folder"]) if given["kind"] == "harden" and not check_mode else None
         return compare.with_before(model, audit) if audit else dict(model)
 

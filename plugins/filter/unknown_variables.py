@@ -16,6 +16,8 @@ OTHER_VARIABLES = (
     "report_folder",
     "report_kind",
     "report_fail_on",
+    "report_rules",
+    "audit_rules",
     "audit_fail_on",
     "harden_allow",
     "harden_pause",

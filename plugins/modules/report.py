@@ -25,6 +25,13 @@ options:
     description: The folder on the control machine, made when it is not there.
     type: path
     required: true
+  rules:
+    description:
+      - Folders on the control machine with rules of an audit in YAML files (C(docs/rules.md)). What they find is part
+        of the report.
+    type: list
+    elements: path
+    default: []
   fail_on:
     description:
       - The least severity that RV(failures) tells of. Without it there are no failures.

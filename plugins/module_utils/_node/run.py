@@ -18,7 +18,17 @@ from .._core.host import Host, LocalHost
 from .._core.links import MissingPackageError
 from .._core.plan import CONSENTS, Finding, Plan, Refusal
 from .._core.verbs import Change, describe, diff
-from . import bird_watchdog, cni_token, etcd_defrag, etcd_timing, health, link_mtu, pid_limits, process_metrics
+from . import (
+    bird_watchdog,
+    cni_token,
+    etcd_defrag,
+    etcd_timing,
+    health,
+    link_mtu,
+    pid_limits,
+    process_metrics,
+    surroundings,
+)
 from . import restore as way_back
 
 # Traps of the cluster, which have nothing to do on a node: a run for them alone is none that was mistyped.
@@ -104,6 +114,8 @@ def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
     with _reading():
         plan, facts = _plan(params, host)
         plan += _obstacles(plan, host)
+        if selected([surroundings.NAME], params["tags"], params["skip_tags"]):
+            facts = {**facts, surroundings.NAME: surroundings.observe(host)}
     return _displayable(
         {
             "changed": False,
