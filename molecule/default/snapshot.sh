@@ -14,6 +14,10 @@ own='^(fs\.(quota\.|dentry-state|inode-|file-nr|aio-nr|mount-nr)|kernel\.(random
 own="$own|net\.netfilter\.nf_conntrack_count|net\.ipv4\.tcp_mem)"
 sysctl --all 2>/dev/null | grep -Ev "$own" | sort
 
+systemctl --no-pager list-units --all --plain --no-legend 'nodeward*'
+systemctl --no-pager list-unit-files --no-legend 'nodeward*'
+find /var/log -name '*nodeward*' | sort
+
 ip -detail link show
 ip address show
 ip route show table all

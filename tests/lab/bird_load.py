@@ -58,9 +58,6 @@ def _ip(lab: Lab, node: str, batch: str) -> None:
     subprocess.run(command, input=batch + "\n", text=True, check=True, timeout=120)
 
 
-_OF_IPV6 = r's|"10\.\({i >> 8\) & \(255\)}\.\({i\) & \(255\)}\.0/24"|"fd00:\1 \& \2:x}:\3 \& \4:x}::/48"|'
-
-
 @contextlib.contextmanager
 def busy(lab: Lab, node: str, pid: int, control: str, percent: float = 100, prefixes: int = 150_000) -> Iterator[None]:
     """Keep the BIRD of this process and control socket at so many percent of a core.
@@ -68,12 +65,8 @@ def busy(lab: Lab, node: str, pid: int, control: str, percent: float = 100, pref
     It answers others after every so many prefixes that it reads: 150,000 take it a tenth of a second.
     """
     prefer(lab, node, pid)
-    script = "/usr/local/lib/lab/bird-load"
-    if control.endswith("bird6.ctl"):  # it reads prefixes of the other family
-        lab.run(node, f"mkdir -p /run/lab; sed '{_OF_IPV6}' {script} > /run/lab/bird6-load")
-        script = "/run/lab/bird6-load"
-    words = f"python3 {script} {control} {pid} {percent:g} {prefixes}"
-    lab.run(node, f"systemd-run --quiet --collect --unit=lab-bird-load {words}")
+    words = f"{control} {pid} {percent:g} {prefixes}"
+    lab.run(node, f"systemd-run --quiet --collect --unit=lab-bird-load /usr/local/lib/lab/bird-load {words}")
     try:
         yield
     finally:

@@ -53,7 +53,8 @@ STAGES = (
         ),
         limit=120,
     ),
-    Stage("docs", (_pytest("docs"),), limit=60),
+    # the first run fetches Debian's promtool (7 s)
+    Stage("docs", (_pytest("docs"),), limit=90),
     Stage(
         "unit",
         (
