@@ -78,5 +78,5 @@ STAGES = (
     Stage("molecule", _molecule("default"), limit=350, in_order=True),
     # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
     Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2750),
-    Stage("drills", (_pytest("drills"),), limit=330),
+    Stage("drills", (_pytest("drills"),), limit=370),
 )

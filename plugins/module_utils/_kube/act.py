@@ -9,16 +9,12 @@ from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.journal import Entry
-from .._core.plan import Finding
-from . import install, objects, places, restart, rollout
+from . import conflict, install, objects, places, restart, rollout
 from .client import ApiError, is_passing
 from .cluster_journal import ClusterJournal
 from .objects import ClusterPlan, FieldChange, Ref
 from .port import Api, Item
 from .rollout import Waiting
-
-# How often a change that somebody else's came in between of is planned anew.
-TRIES = 5
 
 # Seconds for which a way back is tried again.
 PATIENCE = 60.0
@@ -60,21 +56,23 @@ def act(api: Api, orders: Orders, planned: Callable[[], ClusterPlan], forgets: b
 
 def _made(run: _Run, orders: Orders, planned: Callable[[], ClusterPlan]) -> tuple[ClusterPlan, tuple[FieldChange, ...]]:
     """Return the plan by which the changes were made in the end, and what of it waits for consent."""
-    for attempt in range(TRIES):
+
+    def attempt() -> tuple[ClusterPlan, tuple[FieldChange, ...]]:
         plan = planned()
         now, pending = plan.split(orders.allow)
         _raise(plan, run.refusals(now))
-        try:
-            run.make(plan, now)
-            run.tidy()
-            return plan, pending
-        except ApiError as error:
-            if error.status != 409 or attempt == TRIES - 1:
-                run.tidy()
-                if run.done and not orders.check_mode:  # of several objects, or of an earlier try
-                    raise run.undone(error) from error
-                raise
-    raise AssertionError  # the last try returns or raises
+        run.make(plan, now)
+        return plan, pending
+
+    try:
+        made = conflict.retried(attempt, orders.waiting.clock.sleep)
+    except ApiError as error:
+        run.tidy()
+        if run.done and not orders.check_mode:  # of several objects, or of an earlier try
+            raise run.undone(error) from error
+        raise
+    run.tidy()
+    return made
 
 
 class _Run:
@@ -101,20 +99,17 @@ class _Run:
 
     def make(self, plan: ClusterPlan, now: Sequence[FieldChange]) -> None:
         """Try all patches, then make them. Raises ApiError, with status 409 where an object is newer than was read."""
-        patches: dict[Ref, Sequence[Item]] = {}
         foretold: dict[Ref, Item] = {}
         for ref in objects.refs(now):
-            present = plan.captured[ref.path]
-            patches[ref] = places.json_patch(present, objects.changed(present, _of(now, ref)))
-            foretold[ref] = self._api.patch(ref.path, patches[ref], dry_run=True)
+            foretold[ref] = self._sent(plan.captured[ref.path], ref, _of(now, ref), dry_run=True)
             _require_kept(ref, foretold[ref], _of(now, ref))
-        for ref, patch in patches.items():
+        for ref, item in foretold.items():
             if not self._orders.check_mode:
-                self._patch(ref, patch, _of(now, ref))
-            self.diffs.append(_diff(ref, plan.captured[ref.path], foretold[ref]))
+                self._patch(plan.captured[ref.path], ref, _of(now, ref))
+            self.diffs.append(_diff(ref, plan.captured[ref.path], item))
             self.done += _of(now, ref)
 
-    def _patch(self, ref: Ref, patch: Sequence[Item], changes: Sequence[FieldChange]) -> None:
+    def _patch(self, present: Item, ref: Ref, changes: Sequence[FieldChange]) -> None:
         for each in self._rolled(changes):
             workload = self._api.get(each.path) or {}
             if places.get(workload, "/spec/updateStrategy/type") != "OnDelete":  # then a person does it
@@ -126,7 +121,17 @@ class _Run:
             self._known = journal.entries if self._known is None else self._known
             journal.record(trap, kept)
         self._noted += changes
-        self._api.patch(ref.path, patch, dry_run=False)
+        self._sent(present, ref, changes, dry_run=False)
+
+    def _sent(self, present: Item, ref: Ref, changes: Sequence[FieldChange], dry_run: bool) -> Item:
+        """Patch the object that was planned on, also where its status or metadata were written since."""
+        try:
+            return self._api.patch(ref.path, places.json_patch(present, objects.changed(present, changes)), dry_run)
+        except ApiError as error:
+            newer = self._api.get(ref.path) if error.status == 409 else None
+            if newer is None or _own(newer) != _own(present):
+                raise
+        return self._api.patch(ref.path, places.json_patch(newer, objects.changed(newer, changes)), dry_run)
 
     def tidy(self) -> None:
         """Take out of the journal what was noted and not done: the server said no, or somebody was quicker.
@@ -224,44 +229,13 @@ class _Run:
             clock.sleep(self._orders.waiting.every)
 
 
+def _own(item: Item) -> dict[str, Any]:
+    """Return what plans are made of: not what controllers write of it, again and again."""
+    return {key: each for key, each in item.items() if key not in ("metadata", "status")}
+
+
 def _of(changes: Sequence[FieldChange], ref: Ref) -> list[FieldChange]:
     return [change for change in changes if change.ref == ref]
-
-
-def way_back(api: Api, trap: str) -> ClusterPlan:
-    """Return the plan that brings back what the journal knows of a trap; what someone else changed since is left."""
-    journal = ClusterJournal(api)
-    changes, findings, settled = [], [], []
-    captured: dict[str, Item] = {}
-    for target, entry in journal.entries.items():
-        where, _space, place = target.rpartition(" ")
-        ref = objects.ref_of(where)
-        if entry.trap != trap or ref is None:
-            continue
-        present = captured.get(ref.path) or api.get(ref.path)
-        before, after = objects.restored(entry.before), objects.restored(entry.after)
-        value = places.get(present, place)
-        if present is None or value == before:
-            settled.append(target)
-        elif value == after:
-            captured[ref.path] = present
-            changes.append(FieldChange(trap, ref, place, value, before, "back to what it was before the first run"))
-        else:
-            findings.append(_changed_since(FieldChange(trap, ref, place, value, before, "")))
-    return ClusterPlan(tuple(changes), tuple(findings), captured=captured, settled=tuple(settled))
-
-
-def _changed_since(change: FieldChange) -> Finding:
-    shown = change.describe()
-    return Finding(
-        id=f"{change.trap}.changed_since",
-        severity="medium",
-        where=shown["target"],
-        observed="absent" if shown["before"] is None else shown["before"],
-        wanted="absent" if shown["after"] is None else shown["after"],
-        why="someone else changed it after we did, so it is left as it is",
-        remedy="See who set it; if it is not wanted, set it back by hand",
-    )
 
 
 def _raise(plan: ClusterPlan, more: Sequence[str]) -> None:

@@ -42,6 +42,11 @@ def wanted_seconds(needed: int) -> int:
     return math.ceil(needed * ROOM)
 
 
+def least_seconds(needed: int) -> int:
+    """Return the least budget that a need which was only measured asks for: what an earlier run gave is above it."""
+    return math.ceil(needed / ROOM)
+
+
 def value(probe: Item, name: str) -> int:
     """Return a number of a probe as the API server would fill it in."""
     return int(probe.get(name) or DEFAULTS[name])

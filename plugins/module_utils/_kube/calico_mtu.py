@@ -8,7 +8,7 @@ from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.plan import CONSENTS
-from . import act, install, mtu, mtu_findings
+from . import act, install, mtu, mtu_findings, way_back
 from .act import Orders
 from .install import Calico
 from .mtu import TRAP, Policy, Uplink
@@ -37,7 +37,7 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
         )
     orders = Orders(TRAP, params["allow"], check_mode, waiting)
     if params["state"] == "restored":
-        return act.act(api, orders, lambda: act.way_back(api, TRAP), forgets=True)
+        return act.act(api, orders, lambda: way_back.planned(api, TRAP), forgets=True)
     policy = Policy(uplinks(params["uplinks"] or {}), params["rollout"])
     seen: list[Calico] = []
 
@@ -64,7 +64,7 @@ def uplinks(given: Mapping[str, Any]) -> tuple[Uplink, ...]:
             Uplink(node, str(each["name"]), int(each["mtu"]), str(each.get("address") or ""))
             for node, each in given.items()
         )
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
         raise NodewardError(
             what=f"has an entry without a name or an MTU ({error})",
             where=f"{TRAP}_uplinks",

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.plan import CONSENTS
-from . import act, budget, install, probes
+from . import act, budget, install, probes, way_back
 from .act import Orders
 from .install import Calico
 from .objects import ClusterPlan
@@ -47,7 +48,7 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting,
     _require_sense(params)
     orders = Orders(TRAP, params["allow"], check_mode, waiting)
     if params["state"] == "restored":
-        return act.act(api, orders, lambda: act.way_back(api, TRAP), forgets=True)
+        return act.act(api, orders, lambda: way_back.planned(api, TRAP), forgets=True)
     seen: list[tuple[Calico, Policy]] = []
 
     def planned() -> ClusterPlan:
@@ -91,8 +92,8 @@ def selected(calico: Calico, expression: str, search: Search) -> tuple[str, ...]
         found = search(expression, calico.containers)
     except (ValueError, TypeError) as error:  # jmespath's own errors are ValueErrors
         raise _bad_expression(expression, f"is no JMESPath expression ({error})") from error
-    found = [found] if isinstance(found, (dict, str)) else found
-    names = [str(each.get("name") if isinstance(each, dict) else each) for each in found or []]
+    listed = found if isinstance(found, list) else [] if found is None else [found]
+    names = [str(each.get("name") if isinstance(each, dict) else each) for each in listed]
     unknown = probes.unknown_containers(calico, names)
     if not names or unknown:
         have = ", ".join(str(each.get("name")) for each in calico.containers)
@@ -111,13 +112,12 @@ def _bad_expression(expression: str, what: str) -> NodewardError:
 def _require_sense(params: Mapping[str, Any]) -> None:
     for name in ("timeout", "failure_threshold", "other_timeout", "pod_timeout"):
         if params[name] < 1:
-            raise _too_small(name, params[name], 1)
+            raise _no_use(name, params[name], 1)
     for name in ("initial_delay", "round_trip"):
-        if (params[name] or 0) < 0:
-            raise _too_small(name, params[name], 0)
+        if not 0 <= (params[name] or 0) < math.inf:
+            raise _no_use(name, params[name], 0)
 
 
-def _too_small(name: str, given: float, least: int) -> NodewardError:
-    return NodewardError(
-        what=f"{given} is too small", where=f"{TRAP}_{name}", remedy=f"Give {least} or more, or leave it out"
-    )
+def _no_use(name: str, given: float, least: int) -> NodewardError:
+    what = f"{given} is too small" if given < least else f"{given} is no number of them"
+    return NodewardError(what=what, where=f"{TRAP}_{name}", remedy=f"Give {least} or more, or leave it out")

@@ -7,13 +7,13 @@ does not run when a container is restarted; later ones mint a token when calico-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.plan import CONSENTS, Finding
-from . import install, places, rollout
-from .client import ApiError, is_passing
+from . import conflict, install, places, rollout
+from .client import is_passing
 from .port import Api, Item
 from .rollout import Waiting
 
@@ -21,7 +21,6 @@ TRAP = "cni_token"
 CONSENT = "calico_pod_restart"
 # Refused nodes above which the cause is the cluster's: a key, or the service account.
 MOST = 3
-_TRIES = 5
 # What the CNI plugin reads first for every pod.
 PATH = "/apis/crd.projectcalico.org/v1/clusterinformations/default"
 
@@ -52,7 +51,7 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
     _prove(api, daemon_set, str(seen.get("service_account") or ""))
     if check_mode:
         return _result(changes=[change])
-    _delete(api, pod)
+    _delete(api, pod, waiting.clock.sleep)
     told = _wait(api, daemon_set, pod, waiting)
     return {**_result(changes=[change], told=told), "issued_before": seen.get("issued")}
 
@@ -91,18 +90,15 @@ def _pod(api: Api, daemon_set: Item, node: str) -> Item:
     return found[0]
 
 
-def _delete(api: Api, pod: Item) -> None:
+def _delete(api: Api, pod: Item, sleep: Callable[[float], None]) -> None:
     """Delete this pod, also where its status was written in between. Raises ApiError."""
-    for attempt in range(_TRIES):
+
+    def attempt() -> None:
         now = api.get(_path(pod))
-        if now is None or now["metadata"].get("uid") != pod["metadata"].get("uid"):
-            return  # somebody was quicker
-        try:
+        if now and now["metadata"].get("uid") == pod["metadata"].get("uid"):  # else somebody was quicker
             api.delete(_path(pod), str(now["metadata"]["resourceVersion"]))
-            return
-        except ApiError as error:
-            if error.status != 409 or attempt == _TRIES - 1:
-                raise
+
+    conflict.retried(attempt, sleep)
 
 
 def _wait(api: Api, daemon_set: Item, old: Item, waiting: Waiting) -> list[str]:

@@ -13,15 +13,14 @@ from .._core.errors import NodewardError
 from .._core.formats import UnsureError
 from .._core.host import Host
 from .._core.plan import Finding
-from . import kubeadm_args, kubeconfig
-from .client import ApiError, Client
+from . import conflict, kubeadm_args, kubeconfig
+from .client import Client
 from .cluster_journal import COLLECTION, ClusterJournal
 
 TRAP = "etcd_timing"
 NAME = "kubeadm-config"
 WHERE = f"ConfigMap kube-system/{NAME}"
 KEY = "ClusterConfiguration"
-TRIES = 5  # how often a change that somebody else's came in between of is planned anew
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["hardened", "restored"], "default": "hardened"},
@@ -45,15 +44,12 @@ def run(host: Host, path: str, wanted: Mapping[str, str], restore: bool, check_m
     if host.read_text(path) is None:
         return _result({}, _WHY, [_untouched(path, "no such file")])
     client = Client(host, kubeconfig.read(path, host.read_text))
-    for attempt in range(TRIES):
-        try:
-            return _restored(client, check_mode) if restore else _hardened(client, wanted, check_mode)
-        except UnsureError as unsure:
-            return _result({}, _WHY, [_untouched(WHERE, str(unsure))])
-        except ApiError as error:
-            if error.status != 409 or attempt == TRIES - 1:
-                raise
-    raise AssertionError  # the last try returns or raises
+    try:
+        return conflict.retried(
+            lambda: _restored(client, check_mode) if restore else _hardened(client, wanted, check_mode)
+        )
+    except UnsureError as unsure:
+        return _result({}, _WHY, [_untouched(WHERE, str(unsure))])
 
 
 def _hardened(client: Client, wanted: Mapping[str, str], check_mode: bool) -> dict[str, Any]:

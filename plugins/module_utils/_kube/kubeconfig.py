@@ -92,12 +92,15 @@ class _Context:
             raise _unusable(self._path, "names no server for its current context")
         if not {"client-certificate", "client-certificate-data", "token", "tokenFile"} & set(user):
             raise _unusable(self._path, "has neither a client certificate nor a token for its current context")
+        certificate, token = self._pem(user, "client-certificate"), self._token(user)
+        if not certificate and not token:
+            raise _unusable(self._path, "has an empty token for its current context")
         return Access(
             server=cluster["server"],
             ca=self._pem(cluster, "certificate-authority"),
-            certificate=self._pem(user, "client-certificate"),
+            certificate=certificate,
             key=self._pem(user, "client-key"),
-            token=self._token(user),
+            token=token,
             verify=cluster.get("insecure-skip-tls-verify") != "true",
         )
 

@@ -19,8 +19,8 @@ from .._core.formats import UnsureError, yaml_block
 from .._core.formats.yaml_lines import unquoted
 from .._core.host import Host
 from .._core.plan import Finding
-from . import kubeconfig
-from .client import ApiError, Client
+from . import conflict, kubeconfig
+from .client import Client
 from .cluster_journal import COLLECTION, ClusterJournal
 from .quantity import quantity
 
@@ -37,9 +37,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     **{option: {"type": "int"} for option in OPTIONS.values()},
     "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
 }
-
-# How often a change that somebody else's came in between of is planned anew.
-TRIES = 5
 
 _WHY = "the next kubeadm upgrade writes the nodes' configuration from it"
 
@@ -99,13 +96,7 @@ def run(host: Host, path: str, wanted: Mapping[str, int | None], restore: bool, 
     if host.read_text(path) is None:
         return {"changed": False, "changes": [], "findings": [_no_way_in(path, restore).describe()], "diff": []}
     client = Client(host, kubeconfig.read(path, host.read_text))
-    for attempt in range(TRIES):
-        try:
-            return (_restored if restore else _hardened)(client, wanted, check_mode)
-        except ApiError as error:
-            if error.status != 409 or attempt == TRIES - 1:
-                raise
-    raise AssertionError  # the last try returns or raises
+    return conflict.retried(lambda: (_restored if restore else _hardened)(client, wanted, check_mode))
 
 
 def _hardened(client: Client, wanted: Mapping[str, int | None], check_mode: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core.plan import Refusal
 from .._node.calico_links import FALLBACK_MTU, OVERHEADS, PATTERNS
-from . import install, mtu_findings, objects, places, restart
+from . import install, mtu_findings, objects, places, probe_findings, restart
 from .install import Calico
 from .objects import ClusterPlan, FieldChange, Ref
 
@@ -156,7 +156,7 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
         return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.rest, overhead),))
     changes = [*_setting(calico, policy, seen, overhead), *_by_felix(calico, seen.rest, adds)]
     findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
-    return _with_restart(calico, policy, *_kept_by_tools(calico, changes, findings))
+    return _with_restart(calico, policy, changes, findings)
 
 
 def _of_another_cluster(calico: Calico, uplinks: Sequence[Uplink]) -> Refusal:
@@ -171,30 +171,20 @@ def _of_another_cluster(calico: Calico, uplinks: Sequence[Uplink]) -> Refusal:
     )
 
 
-def _kept_by_tools(
-    calico: Calico, changes: Sequence[FieldChange], findings: Sequence[Any]
-) -> tuple[list[FieldChange], list[Any]]:
-    """Leave what a tool would put back at once, and say so."""
-    left, told = [], list(findings)
-    for ref in objects.refs(changes):
-        own = [change for change in changes if change.ref == ref]
-        tools = install.reconcilers(captured(calico)[ref.path])
-        if tools:
-            told.append(mtu_findings.reconciled(own, tools))
-        else:
-            left += own
-            told += mtu_findings.applied(ref, captured(calico)[ref.path])
-    return left, told
-
-
-def _with_restart(calico: Calico, policy: Policy, changes: list[FieldChange], findings: Sequence[Any]) -> ClusterPlan:
-    if not calico.operator and policy.rollout:
-        veth = [change.after for change in changes if change.place == restart.VETH_MTU]
-        due = restart.due(calico, *veth)
-        changes += [due] if due else []
+def _with_restart(calico: Calico, policy: Policy, wanted: list[FieldChange], findings: list[Any]) -> ClusterPlan:
+    """Leave what a tool would put back at once, object by object, and restart the pods where that is needed."""
     read = captured(calico)
+    changes, told = probe_findings.kept_by_tools(TRAP, read, wanted)
+    veth = [change.after for change in changes if change.place == restart.VETH_MTU]
+    due = None if calico.operator else restart.due(calico, *veth)
+    tools = install.reconcilers(calico.daemon_set)
+    if due and tools:
+        told.append(mtu_findings.not_restarted(calico, due, tools))
+    elif due and policy.rollout:
+        changes.append(due)
+        told += probe_findings.kept_by_tools(TRAP, read, [due])[1]
     return ClusterPlan(
-        tuple(changes), tuple(findings), captured={ref.path: read[ref.path] for ref in objects.refs(changes)}
+        tuple(changes), (*findings, *told), captured={ref.path: read[ref.path] for ref in objects.refs(changes)}
     )
 
 
@@ -256,7 +246,8 @@ def _detected(calico: Calico, policy: Policy, seen: View, overhead: int) -> Iter
     knows_pattern = not calico.version or calico.version >= AUTODETECTS_SINCE
     if knows_pattern and calico.felix is not None and _pinned(calico, "FELIX_MTUIFACEPATTERN") is None:
         before = places.get(calico.felix, PATTERN)
-        pattern = f"^({_inner(before or _default_pattern(calico))}|{'|'.join(map(re.escape, missed))})$"
+        # the one of before stays whole: with other anchors it would match less
+        pattern = f"(?:{before or _default_pattern(calico)})|^(?:{'|'.join(map(re.escape, missed))})$"
         yield FieldChange(TRAP, ref, PATTERN, before, pattern, _WHY_PATTERN)
     else:
         yield _set(calico, wanted, _WHY_PATTERN)
@@ -272,18 +263,12 @@ def missed_names(calico: Calico, uplinks: Sequence[Uplink]) -> list[str]:
         pattern = re.compile(given or _default_pattern(calico))
     except re.error:  # Go's syntax is not Python's: nobody can tell here
         return []
-    return [name for name in names if not pattern.match(name)]
+    return [name for name in names if not pattern.search(name)]  # as Go's MatchString
 
 
 def _default_pattern(calico: Calico) -> str:
     newest, older = (pattern for _versions, pattern in PATTERNS)
     return older if calico.version and calico.version < NEWER_PATTERN_SINCE else newest
-
-
-def _inner(pattern: str) -> str:
-    """Return a pattern without its anchors, for an alternative; ``.*`` keeps an open end open."""
-    body = pattern.removeprefix("^")
-    return f"(?:{body.removesuffix('$')})" if body.endswith("$") else f"(?:{body}).*"
 
 
 def _pinned(calico: Calico, name: str) -> str | None:
@@ -296,7 +281,7 @@ def _by_felix(calico: Calico, uplink: int, adds: Mapping[str, int]) -> Iterator[
     """Lower what the FelixConfiguration says of a tunnel, where no environment wins over it."""
     for name, variable, encapsulation in _FELIX:
         value = places.get(calico.felix, f"/spec/{name}")
-        if not value or encapsulation not in adds or _pinned(calico, variable) is not None:
+        if not str(value).isdecimal() or encapsulation not in adds or _pinned(calico, variable) is not None:
             continue
         if int(value) > uplink - adds[encapsulation]:
             ref = objects.felix_configuration("default")

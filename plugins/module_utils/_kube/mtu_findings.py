@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .._core.plan import Finding
-from . import places, probe_findings
+from . import places
 from .install import Calico
-from .objects import FieldChange, Ref
+from .objects import FieldChange
 from .port import Item
 
 TRAP = "calico_mtu"
@@ -108,12 +108,18 @@ def dead_setting(name: str, variable: str) -> Finding:
     )
 
 
-def reconciled(changes: Sequence[FieldChange], tools: Sequence[str]) -> Finding:
-    return probe_findings.reconciled(changes, tools)
-
-
-def applied(ref: Ref, target: Item) -> Iterator[Finding]:
-    return probe_findings.applied(ref, target, TRAP)
+def not_restarted(calico: Calico, due: FieldChange, tools: Sequence[str]) -> Finding:
+    """Say that veth_mtu is there, and that the pods are not restarted for it: their template is a tool's."""
+    return Finding(
+        id=f"{TRAP}.not_restarted",
+        severity="medium",
+        where=calico.ref.where,
+        observed=f"not restarted for veth_mtu {due.after}: {' and '.join(tools)} keeps its template",
+        wanted="pods that have started with it",
+        why=due.why,
+        remedy=f"Unless that was done since: kubectl --namespace {calico.namespace} rollout restart daemonset "
+        "calico-node, or set the annotation nodeward.calico/veth-mtu of the template in the tool's source",
+    )
 
 
 def old_pods(kept: Mapping[str, Mapping[str, int]], lowered: bool) -> Iterator[Finding]:

@@ -64,7 +64,8 @@ def _child(node: Any, part: str) -> Any:
     if isinstance(node, Mapping):
         return node.get(part)
     if isinstance(node, list):
-        return next((each for each in node if isinstance(each, Mapping) and each.get("name") == part), None)
+        # of two with one name the last wins, as in the environment of a container
+        return next((each for each in reversed(node) if isinstance(each, Mapping) and each.get("name") == part), None)
     return None
 
 
@@ -81,7 +82,7 @@ def _set(node: Any, part: str, value: Any) -> None:
     if isinstance(node, dict):
         node[part] = value
         return
-    for index, each in enumerate(node):
+    for index, each in reversed(list(enumerate(node))):
         if isinstance(each, Mapping) and each.get("name") == part:
             node[index] = value
             return
@@ -99,7 +100,7 @@ def _remove(node: Any, way: tuple[str, ...]) -> None:
     if isinstance(node, dict):
         del node[way[0]]
     else:
-        node.remove(child)
+        node[:] = [each for each in node if not (isinstance(each, Mapping) and each.get("name") == way[0])]
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[dict[str, Any]]:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from .._core.plan import Finding
-from . import budget, install, places
+from . import budget, install, objects, places
 from .install import Calico
 from .objects import FieldChange, Ref
 from .port import Item
@@ -23,10 +24,20 @@ OVERRIDE_SINCE = "operator v1.44 (Calico v3.33), or v1.43 (Calico Enterprise)"
 NODE_IP_CHECK = "DISABLE_NODE_IP_CHECK"
 
 
-def of(calico: Calico, needed: int, short: Sequence[tuple[str, int]], mended: bool) -> Iterator[Finding]:
-    """Return all findings; ``short`` are containers with their budgets below ``needed`` seconds."""
-    for name, seconds in short:
-        yield _startup_budget(calico, name, seconds, needed, mended)
+@dataclass(frozen=True)
+class Short:
+    """A container whose budget for the start is too short; ``near`` is too near for a need that was measured."""
+
+    name: str
+    seconds: int
+    mended: bool
+    near: bool
+
+
+def of(calico: Calico, needed: int, short: Sequence[Short]) -> Iterator[Finding]:
+    """Return all findings; ``short`` have budgets below ``needed`` seconds."""
+    for each in short:
+        yield _startup_budget(calico, each, needed)
     if short and not _on(calico, NODE_IP_CHECK):
         yield _node_ip_check(calico)
     yield from _watchdog(calico)
@@ -36,18 +47,21 @@ def of(calico: Calico, needed: int, short: Sequence[tuple[str, int]], mended: bo
     yield from _not_rolled_out(calico)
 
 
-def _startup_budget(calico: Calico, name: str, seconds: int, needed: int, mended: bool) -> Finding:
+def _startup_budget(calico: Calico, short: Short, needed: int) -> Finding:
+    remedy = "Lengthen the probe where it is written, or shorten the start (DISABLE_NODE_IP_CHECK)"
+    if short.mended:
+        remedy = f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=calico_rollout"
+    elif short.near:
+        remedy = f"Give {TRAP}_round_trip, in milliseconds from the most distant node; a measured one is too rough here"
     return Finding(
         id=f"{TRAP}.startup_budget",
-        severity="high",
-        where=f"{calico.ref.where} {name}",
-        observed=f"{seconds} s from the start until it is killed",
+        severity="low" if short.near and not short.mended else "high",
+        where=f"{calico.ref.where} {short.name}",
+        observed=f"{short.seconds} s from the start until it is killed",
         wanted=f"{needed} s or more ({len(calico.nodes)} nodes)",
         why="a node that joins or reboots is killed before calico-node has started, again and again (incident D)",
-        remedy=f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=calico_rollout"
-        if mended
-        else "Lengthen the probe where it is written, or shorten the start (DISABLE_NODE_IP_CHECK)",
-        mended=mended,
+        remedy=remedy,
+        mended=short.mended,
     )
 
 
@@ -150,6 +164,18 @@ def _operator(calico: Calico) -> Iterator[Finding]:
         )
 
 
+def loglevel_untouched(calico: Calico, level: str, change: FieldChange) -> Finding:
+    return Finding(
+        id=f"{TRAP}.loglevel_untouched",
+        severity="info",
+        where=calico.installation_ref.where,
+        observed=f"no field for the environment of {NODE}, so nothing was changed",
+        wanted=f"{places.parts(change.place)[-1]} {level}",
+        why="the operator puts the environment of the DaemonSet back within minutes",
+        remedy="Leave calico_probes_startup_loglevel out with this operator",
+    )
+
+
 def _shown(container: Item) -> Iterator[str]:
     for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(kind):
@@ -180,13 +206,13 @@ def _on(calico: Calico, name: str) -> bool:
     return any(str(value).lower() == "true" for value in values)
 
 
-def reconciled(changes: Sequence[FieldChange], tools: Sequence[str]) -> Finding:
+def reconciled(trap: str, changes: Sequence[FieldChange], tools: Sequence[str]) -> Finding:
     """Say that nothing was changed, since a tool would put it back at once, and what it is."""
     wanted = ", ".join(
         f"{place.rpartition('/containers/')[2]}={change.after}" for change in changes for place in [change.place]
     )
     return Finding(
-        id=f"{changes[0].trap}.put_back_by",
+        id=f"{trap}.put_back_by",
         severity="high",
         where=changes[0].ref.where,
         observed=f"it will be put back by {' and '.join(tools)}, so nothing was changed",
@@ -196,7 +222,26 @@ def reconciled(changes: Sequence[FieldChange], tools: Sequence[str]) -> Finding:
     )
 
 
-def applied(ref: Ref, target: Item, trap: str = TRAP) -> Iterator[Finding]:
+def kept_by_tools(
+    trap: str, read: Mapping[str, Item], changes: Sequence[FieldChange]
+) -> tuple[list[FieldChange], list[Finding]]:
+    """Leave out what a tool would put back at once, object by object; say so, and what would be put back later.
+
+    ``read`` has every object that is changed, by its path.
+    """
+    left, told = list[FieldChange](), list[Finding]()
+    for ref in objects.refs(changes):
+        own = [change for change in changes if change.ref == ref]
+        tools = install.reconcilers(read[ref.path])
+        if tools:
+            told.append(reconciled(trap, own, tools))
+        else:
+            left += own
+            told += _applied(trap, ref, read[ref.path])
+    return left, told
+
+
+def _applied(trap: str, ref: Ref, target: Item) -> Iterator[Finding]:
     """Say what would take a change back later."""
     for tool in install.appliers(target):
         yield Finding(

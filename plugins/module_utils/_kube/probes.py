@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._core.plan import Finding
 from . import budget, install, objects, places, probe_findings, restart
 from .install import Calico
 from .objects import ClusterPlan, FieldChange, Ref
 from .port import Item
+from .probe_findings import Short
 
 TRAP = "calico_probes"
 CONSENT = "calico_rollout"
@@ -29,6 +31,7 @@ STARTUP_PERIOD = 5
 # Where the Installation has what overrides the operator's probes (tigera/operator api/v1/calico_node_types.go).
 OVERRIDE = "/spec/calicoNodeDaemonSet/spec/template/spec/containers"
 CONTAINERS = "/spec/template/spec/containers"
+KINDS = ("livenessProbe", "readinessProbe", "startupProbe")
 
 _WHY_TIMEOUT = "a probe that answers late on a loaded node counts as failed, and calico-node is restarted (incident A2)"
 _WHY_START = "calico-node is killed before it has started on a large or distant cluster (incident D)"
@@ -52,38 +55,68 @@ class Policy:
         measured = calico.round_trip if self.round_trip is None else self.round_trip
         return budget.startup_seconds(len(calico.nodes), measured)
 
+    def least(self, calico: Calico) -> int:
+        """Return the budget below which it is raised: each run measures a little different, so it takes more then."""
+        needed = self.seconds(calico)
+        return needed if self.round_trip is not None else budget.least_seconds(needed)
+
 
 def plan(calico: Calico, policy: Policy) -> ClusterPlan:
     """Decide what the probes need; pure, so that captured objects give the same plan anywhere."""
     if calico.operator:
-        changes = list(_by_operator(calico, policy))
-        target: Item = calico.installation or {}
+        wanted = list(_by_operator(calico, policy))
     else:
         due = restart.due(calico)  # of calico_mtu: one rollout for both
-        changes = [*_by_manifest(calico, policy), *([due] if due else []), *_others(calico, policy)]
-        target = calico.daemon_set
-    tools = install.reconcilers(target)
-    findings = tuple(
-        probe_findings.of(calico, policy.seconds(calico), _short(calico, policy), bool(changes) and not tools)
-    )
-    if tools and changes:
-        return ClusterPlan(findings=(*findings, probe_findings.reconciled(changes, tools)))
-    if changes:
-        findings += tuple(probe_findings.applied(objects.refs(changes)[0], target))
+        wanted = [*_by_manifest(calico, policy), *([due] if due else []), *_others(calico, policy)]
     read = {calico.ref.path: calico.daemon_set, **calico.workloads}
     if calico.installation:
         read[calico.installation_ref.path] = calico.installation
-    return ClusterPlan(tuple(changes), findings, captured={ref.path: read[ref.path] for ref in objects.refs(changes)})
+    changes, told = probe_findings.kept_by_tools(TRAP, read, wanted)
+    findings = [*probe_findings.of(calico, policy.seconds(calico), _short(calico, policy, changes)), *told]
+    if calico.operator:
+        findings += _loglevel_of_the_operator(calico, policy)
+    captured = {ref.path: read[ref.path] for ref in objects.refs(changes)}
+    return ClusterPlan(tuple(changes), tuple(findings), captured=captured)
 
 
-def _short(calico: Calico, policy: Policy) -> list[tuple[str, int]]:
-    """Return the containers whose budget for the start is too short, with that budget in seconds."""
-    budgets = ((name, budget.present_seconds(container)) for name, container in _selected(calico, policy))
-    return [(name, seconds) for name, seconds in budgets if seconds is not None and seconds < policy.seconds(calico)]
+def _short(calico: Calico, policy: Policy, changes: Sequence[FieldChange]) -> list[Short]:
+    """Return the containers whose budget for the start is too short, and whether these changes mend that."""
+    needed, mended = policy.seconds(calico), dict(_budgets(_after(calico, changes), policy))
+    return [
+        Short(name, seconds, mended.get(name, needed) >= needed, seconds >= policy.least(calico))
+        for name, seconds in _budgets(calico, policy)
+        if seconds < needed
+    ]
+
+
+def _budgets(calico: Calico, policy: Policy) -> Iterator[tuple[str, int]]:
+    for name, container in _selected(calico, policy):
+        seconds = budget.present_seconds(container)
+        if seconds is not None:
+            yield name, seconds
+
+
+def _after(calico: Calico, changes: Sequence[FieldChange]) -> Calico:
+    daemon_set, installation = (
+        item and objects.changed(item, [change for change in changes if change.ref.kind == kind])
+        for kind, item in (("DaemonSet", calico.daemon_set), ("Installation", calico.installation))
+    )
+    return replace(calico, daemon_set=daemon_set or calico.daemon_set, installation=installation)
 
 
 def _selected(calico: Calico, policy: Policy) -> list[tuple[str, Item]]:
-    return [(each["name"], each) for each in calico.containers if each.get("name") in policy.containers]
+    """Return the containers as they are, and with the operator as the Installation wants them to be."""
+    return [
+        (each["name"], _overridden(calico, each)) for each in calico.containers if each.get("name") in policy.containers
+    ]
+
+
+def _overridden(calico: Calico, container: Item) -> Item:
+    override = places.get(calico.installation, OVERRIDE + places.pointer(container["name"])) or {}
+    probes = {
+        kind: {**container[kind], **override[kind]} for kind in KINDS if container.get(kind) and override.get(kind)
+    }
+    return {**container, **probes}
 
 
 # --- manifest ---------------------------------------------------------------------------------------
@@ -115,13 +148,14 @@ def _wanted_of(calico: Calico, policy: Policy, container: Item) -> dict[str, dic
     liveness: dict[str, Any] = container.get("livenessProbe") or {}
     if not container.get("startupProbe") and not _startup_probes(calico, policy):
         raised = {**liveness, **{k: max(budget.value(liveness, k), v) for k, v in wanted["livenessProbe"].items()}}
-        if budget.allows(raised) < needed:
+        if budget.allows(raised) < policy.least(calico):
             wanted["livenessProbe"]["failureThreshold"] = budget.failures(raised, budget.wanted_seconds(needed))
     return wanted
 
 
 def _startup_probes(calico: Calico, policy: Policy) -> bool:
-    return policy.startup_probe and calico.minor >= STARTUP_PROBE_SINCE
+    # the operator has one or has none: an override gives numbers only
+    return policy.startup_probe and calico.minor >= STARTUP_PROBE_SINCE and not calico.operator
 
 
 def _floors(ref: Ref, within: str, container: Item, wanted: Mapping[str, Mapping[str, int]]) -> Iterator[FieldChange]:
@@ -136,22 +170,24 @@ def _floors(ref: Ref, within: str, container: Item, wanted: Mapping[str, Mapping
 
 def _startup(calico: Calico, policy: Policy, within: str, container: Item) -> Iterator[FieldChange]:
     """Give the start the time it needs by a startup probe, where there can be one."""
-    liveness, present, needed = container.get("livenessProbe"), container.get("startupProbe"), policy.seconds(calico)
+    liveness, present = container.get("livenessProbe"), container.get("startupProbe")
     if present:
-        yield from _longer(calico.ref, f"{within}/startupProbe", present, policy, needed)
+        yield from _longer(calico, policy, calico.ref, f"{within}/startupProbe", present)
     elif liveness and _startup_probes(calico, policy):
-        seconds = max(budget.wanted_seconds(needed), policy.initial_delay + 10 * policy.failure_threshold)
+        seconds = max(
+            budget.wanted_seconds(policy.seconds(calico)), policy.initial_delay + 10 * policy.failure_threshold
+        )
         probe = startup_probe(liveness, policy.timeout, seconds)
         yield FieldChange(TRAP, calico.ref, f"{within}/startupProbe", None, probe, _WHY_START)
 
 
-def _longer(ref: Ref, place: str, probe: dict[str, Any], policy: Policy, needed: int) -> Iterator[FieldChange]:
+def _longer(calico: Calico, policy: Policy, ref: Ref, place: str, probe: dict[str, Any]) -> Iterator[FieldChange]:
     if budget.value(probe, "timeoutSeconds") < policy.timeout:
         yield FieldChange(
             TRAP, ref, f"{place}/timeoutSeconds", probe.get("timeoutSeconds"), policy.timeout, _WHY_TIMEOUT
         )
-    if budget.allows(probe) < needed:
-        tries = budget.failures(probe, budget.wanted_seconds(needed))
+    if budget.allows(probe) < policy.least(calico):
+        tries = budget.failures(probe, budget.wanted_seconds(policy.seconds(calico)))
         yield FieldChange(TRAP, ref, f"{place}/failureThreshold", probe.get("failureThreshold"), tries, _WHY_START)
 
 
@@ -192,19 +228,27 @@ def _by_operator(calico: Calico, policy: Policy) -> Iterator[FieldChange]:
     ref = calico.installation_ref
     for name, container in _selected(calico, policy):
         at = OVERRIDE + places.pointer(name)
-        wanted = {kind: floors for kind, floors in _wanted(policy).items() if overridable(calico, kind)}
+        floors = _wanted_of(calico, policy, container)
+        wanted = {kind: numbers for kind, numbers in floors.items() if overridable(calico, kind)}
         changes = [*_floors(ref, at, container, wanted)]
         startup = container.get("startupProbe")
         if startup and overridable(calico, "startupProbe"):
-            changes += _longer(ref, f"{at}/startupProbe", startup, policy, policy.seconds(calico))
+            changes += _longer(calico, policy, ref, f"{at}/startupProbe", startup)
         for change in changes:
-            before = places.get(calico.installation, change.place)
-            if before is None or before < change.after:  # else it is set, and the operator has not acted yet
-                yield replace(change, before=before)
+            yield replace(change, before=places.get(calico.installation, change.place))
+        if overridable(calico, "env"):
+            yield from _loglevel(ref, at, places.get(calico.installation, at) or {}, policy.startup_loglevel)
+
+
+def _loglevel_of_the_operator(calico: Calico, policy: Policy) -> Iterator[Finding]:
+    """Say where the level that is asked for has no field in the Installation."""
+    for name, container in _selected(calico, policy) if not overridable(calico, "env") else ():
+        for change in _loglevel(calico.ref, CONTAINERS + places.pointer(name), container, policy.startup_loglevel):
+            yield probe_findings.loglevel_untouched(calico, str(policy.startup_loglevel), change)
 
 
 def overridable(calico: Calico, kind: str) -> bool:
-    """Tell whether the Installation that the server serves has an override for this probe of calico-node."""
+    """Tell whether the Installation that the server serves has an override for this field of calico-node."""
     return install.served_schema(calico.installation_schema, f"{OVERRIDE}/{kind}") is not None
 
 

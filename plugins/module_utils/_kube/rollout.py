@@ -1,21 +1,21 @@
 # Private to the collection nodeward.calico: may change in any release.
 """Wait while the cluster replaces the pods of a DaemonSet or Deployment one after another.
 
-The limit is for each pod, not for the whole: a fleet of a thousand nodes takes as long as it takes. Pods that were
-not ready before do not count, and neither do those on nodes that are gone or not Ready by now.
+The limit is for each pod, not for the whole: a fleet of a thousand nodes takes as long as it takes. It is never less
+than what the pod's own probes allow it for its start. Pods that were not ready before do not count, and neither do
+those on nodes that are gone, or that were not Ready any more before their turn came.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.plan import Refusal
-from . import install, places
+from . import budget, install, places
 from .client import is_passing
 from .objects import Ref
 from .port import Api, Item
@@ -92,50 +92,59 @@ class _Wait:
         self._api, self._ref, self._how = api, ref, how
         self._old = {_uid(pod) for pod in before}
         self._slots = {_slot(ref, pod) for pod in before if ready(pod)}
-        self._since: dict[str, float] = {}  # when a new pod was first seen, by its uid
+        self._touched: set[str] = set()  # nodes whose turn came while they were Ready
+        self._well: set[str] = set()  # nodes that are Ready
+        self._since: dict[str, float] = {}  # since when a slot waits for its new pod
         self._moved = how.clock.now()  # when something last went forward
         self._told = ""
 
     def run(self) -> int:
         while True:
             try:
-                done, new = self._look()
+                done, waiting = self._look()
             except NodewardError as error:  # calico-node of the control plane is rolled out, too
                 if not is_passing(error) or self._how.clock.now() - self._moved > self._how.limit:
                     raise
             else:
                 if len(done) >= len(self._slots):
                     return len(done)
-                self._judge(new, len(done))
+                self._judge(waiting, len(done))
             self._how.clock.sleep(self._how.every)
 
-    def _look(self) -> tuple[set[str], list[dict[str, Any]]]:
-        """Return the slots that have a new and ready pod, and the new pods that are not ready where one was."""
+    def _look(self) -> tuple[set[str], dict[str, Item | None]]:
+        """Return the slots that have a new and ready pod, and those whose turn came, with the pod that is not."""
         workload = self._api.get(self._ref.path) or {}
         pods = install.pods_of(self._api, {**workload, "metadata": _metadata(self._ref)})
-        new = [pod for pod in pods if _uid(pod) not in self._old and not places.get(pod, "/metadata/deletionTimestamp")]
+        staying = [pod for pod in pods if not places.get(pod, "/metadata/deletionTimestamp")]
+        new = {_slot(self._ref, pod): pod for pod in staying if _uid(pod) not in self._old}
+        done = {slot for slot, pod in new.items() if ready(pod)}
+        waiting: dict[str, Item | None] = {slot: pod for slot, pod in new.items() if slot not in done}
         if self._ref.kind == "DaemonSet":
-            well = {each["metadata"]["name"] for each in self._api.items("/api/v1/nodes") if ready(each)}
-            self._slots &= well
-        done = {_slot(self._ref, pod) for pod in new if ready(pod)}
-        if self._ref.kind == "DaemonSet":
-            done &= self._slots
+            self._turn({_node(pod) for pod in staying if _uid(pod) in self._old})
+            done &= self._slots & self._well
+            waiting = {slot: new.get(slot) for slot in (self._slots & self._touched) - done}
         else:
             replicas = places.get(workload, "/spec/replicas")
             self._slots = set(sorted(self._slots)[: 1 if replicas is None else int(replicas)])
+        self._time(waiting)
+        self._tell(len(done), waiting)
+        return done, waiting
+
+    def _turn(self, old: Collection[str]) -> None:
+        """Leave out nodes that are gone, or were not Ready before their turn; ``old`` have their old pod still."""
+        nodes = self._api.items("/api/v1/nodes")
+        self._well = {each["metadata"]["name"] for each in nodes if ready(each)}
+        self._touched |= (self._slots & self._well).difference(old)
+        self._slots &= (self._well | self._touched) & {each["metadata"]["name"] for each in nodes}
+
+    def _time(self, waiting: Collection[str]) -> None:
         now = self._how.clock.now()
-        for pod in new:
-            if _uid(pod) not in self._since:
-                self._since[_uid(pod)] = self._moved = now
-        counts = [pod for pod in new if not ready(pod) and self._counts(pod)]
-        self._tell(len(done), counts)
-        return done, counts
+        if not self._since.keys() >= set(waiting):
+            self._moved = now
+        self._since = {slot: self._since.get(slot, now) for slot in waiting}
 
-    def _counts(self, pod: Item) -> bool:
-        return self._ref.kind != "DaemonSet" or _slot(self._ref, pod) in self._slots
-
-    def _tell(self, done: int, waiting: Sequence[Item]) -> None:
-        names = ", ".join(sorted(_node(pod) for pod in waiting)[:5])
+    def _tell(self, done: int, waiting: Mapping[str, Item | None]) -> None:
+        names = ", ".join(sorted(_node(pod) if pod else slot for slot, pod in waiting.items())[:5])
         line = f"{self._ref.where}: {done} of {len(self._slots)} pods are ready anew" + (
             f", next {names}" * bool(names)
         )
@@ -143,16 +152,15 @@ class _Wait:
             self._told, self._moved = line, self._how.clock.now()
             self._how.say(line)
 
-    def _judge(self, waiting: Sequence[Item], done: int) -> None:
-        now, limit = self._how.clock.now(), self._how.limit
-        for pod in waiting:
-            if now - self._since[_uid(pod)] > limit:
+    def _judge(self, waiting: Mapping[str, Item | None], done: int) -> None:
+        now = self._how.clock.now()
+        for slot, pod in waiting.items():
+            limit = max(self._how.limit, _allowed(pod))
+            if now - self._since[slot] > limit:
                 raise PodFailedError(
-                    what=f"pod {pod['metadata']['name']} on {_node(pod)} is not ready {limit:.0f} s after its start: "
-                    + reason(pod, self._events(pod)),
-                    where=self._ref.where,
-                    remedy="Mend that pod, then run again",
+                    what=self._why(slot, pod, limit), where=self._ref.where, remedy="Mend that, then run again"
                 )
+        limit = self._how.limit
         if not waiting and now - self._moved > limit:
             raise StandstillError(
                 what=f"no pod was replaced for {limit:.0f} s, {done} of {len(self._slots)} are done",
@@ -161,12 +169,25 @@ class _Wait:
                 "and goes on as soon as it can",
             )
 
+    def _why(self, slot: str, pod: Item | None, limit: float) -> str:
+        ill = ", and the node is not Ready" * (self._ref.kind == "DaemonSet" and slot not in self._well)
+        if pod is None:
+            return f"there is no new pod on {slot} {limit:.0f} s after its old one went{ill}"
+        name = f"pod {pod['metadata']['name']} on {_node(pod)}"
+        return f"{name} is not ready {limit:.0f} s after its start{ill}: {reason(pod, self._events(pod))}"
+
     def _events(self, pod: Item) -> list[Item]:
         try:
             events = self._api.items(f"/api/v1/namespaces/{pod['metadata']['namespace']}/events")
         except NodewardError:  # they say more, and nothing hangs on them
             return []
         return [each for each in events if places.get(each, "/involvedObject/uid") == _uid(pod)]
+
+
+def _allowed(pod: Item | None) -> int:
+    """Return the seconds after its start in which no probe of a pod ends it."""
+    containers = places.get(pod, "/spec/containers") or []
+    return max((budget.present_seconds(each) or 0 for each in containers), default=0)
 
 
 def _metadata(ref: Ref) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Plan, Refusal
 from .._core.verbs import Change
-from .._kube import kubeconfig
+from .._kube import kubeconfig, places
 from . import cni_token_findings
 
 TRAP = "cni_token"
@@ -32,7 +32,8 @@ KUBECONFIG = f"{CNI}/calico-kubeconfig"  # where the manifest and the operator h
 LOG = "/var/log/calico/cni/cni.log"
 NODENAME = "/var/lib/calico/nodename"  # calico-node's own name of the node (node/pkg/lifecycle/startup)
 # What the CNI plugin reads first for every pod (cni-plugin/pkg/plugin/plugin.go).
-PATH = "/apis/crd.projectcalico.org/v1/clusterinformations/default"
+_GROUP = "crd.projectcalico.org"
+PATH = f"/apis/{_GROUP}/v1/clusterinformations/default"
 
 OPTIONS: dict[str, dict[str, Any]] = {}
 
@@ -78,6 +79,7 @@ class Facts:
     server: str = ""
     answer: str = ""
     said: str = ""
+    datastore_is_read: bool = True  # by the CNI plugin with this token, and not etcd
     refusals: int = 0
     last_refusal: str = ""
 
@@ -97,7 +99,8 @@ class Facts:
 
 def observe(host: Host) -> Facts:
     """Read the kubeconfig and the log, and try the token; reads only."""
-    path, now = _kubeconfig(host), _now(host)
+    plugin, now = _plugin(host), _now(host)
+    path = str(places.get(plugin, "/kubernetes/kubeconfig") or KUBECONFIG)
     if host.read_text(path) is None:
         return Facts(path, now=now)
     refusals, last = _refusals(host, now)
@@ -119,21 +122,23 @@ def observe(host: Host) -> Facts:
     except NodewardError as error:
         return replace(facts, answer=UNREACHABLE, said=error.what)
     status = ACCEPTED if answer.status // 100 == 2 else _STATUSES.get(answer.status, ODD)
-    return replace(facts, answer=status, said=f"{answer.status}")
+    kind = plugin.get("datastore_type")
+    is_read = _GROUP in answer.body if kind is None else kind == "kubernetes"
+    return replace(facts, answer=status, said=f"{answer.status}", datastore_is_read=is_read)
 
 
-def _kubeconfig(host: Host) -> str:
-    """Return the kubeconfig that the CNI's configuration names for the plugin calico."""
+def _plugin(host: Host) -> Mapping[str, Any]:
+    """Return the CNI's configuration of the plugin calico that names a kubeconfig, nothing where none does."""
     for name in host.list_folder(CNI):
         if name.endswith((".conflist", ".conf", ".json")):
             try:
                 config = json.loads(host.read_text(f"{CNI}/{name}") or "")
                 for plugin in config.get("plugins", [config]):
                     if plugin.get("type") == "calico" and plugin["kubernetes"]["kubeconfig"].startswith("/"):
-                        return str(plugin["kubernetes"]["kubeconfig"])
+                        return dict(plugin)
             except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
                 continue
-    return KUBECONFIG
+    return {}
 
 
 def decoded(token: str) -> Token:

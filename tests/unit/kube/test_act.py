@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._kube import act, calico_probes, install, objects, places
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import calico_probes, install, objects, places
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.client import ApiError
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.cluster_journal import ClusterJournal
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Clock, Waiting, reason
@@ -143,9 +143,73 @@ def test_another_writer_is_not_overwritten(api):
 def test_somebody_who_always_writes_is_an_error_in_the_end(api):
     fleet = Fleet(api)
     api.before_patch = lambda path: api.store(path, api.get(path) or {}) and None
-    with pytest.raises(ApiError, match="has been modified"):
+    with pytest.raises(ApiError, match=r"has been modified.* 5 tries.*field managers"):
         harden(fleet)
+    assert 0 < fleet.now < 60, "it waits a little in between"
     assert (timeout(api), api.get(JOURNAL)) == (1, None)
+
+
+def test_a_status_that_is_written_again_and_again_is_no_obstacle(api):
+    due = [False]
+
+    def captured() -> int:
+        due[0] = True
+        return 20
+
+    def controller(path: str) -> None:
+        if due[0]:  # between each plan and its first patch
+            api.store(path, {**(api.get(path) or {}), "status": {"numberReady": 1}})
+        due[0] = False
+
+    api.minor = captured
+    api.before_patch = controller
+    assert harden(Fleet(api))["changed"]
+    assert api.patches == [NODE.path] * 2, "the patch is sent again, and nothing is planned anew"
+
+
+@pytest.mark.parametrize("found", [7, [None], ["calico-node", 3], [["calico-node"]], {"a": 1}, "x", True])
+def test_an_expression_that_returns_something_odd(api, found):
+    fleet = Fleet(api)
+    with pytest.raises(NodewardError, match="selects"):
+        calico_probes.run(api, parameters(), True, fleet.waiting(), lambda _e, _c: found)
+
+
+def test_a_pod_within_its_own_budget_is_no_failure(api):
+    fleet = Fleet(api, becomes_ready=lambda _name: False)
+    replaced = fleet.sleep
+    started: dict[str, float] = {}
+
+    def slowly(seconds: float) -> None:
+        replaced(seconds)
+        for each in api.lists[PODS]:
+            uid = each["metadata"]["uid"]
+            if uid.startswith("new-"):
+                each["spec"]["containers"] = [{"name": "calico-node", "startupProbe": {"failureThreshold": 20}}]
+                if fleet.now - started.setdefault(uid, fleet.now) > 150:  # of the 200 s that its probe allows, over 60
+                    each["status"]["conditions"][0]["status"] = "True"
+
+    fleet.sleep = slowly  # type: ignore[method-assign]
+    assert harden(fleet)["changed"]
+
+
+@pytest.mark.parametrize("pod_vanishes", [True, False])
+def test_a_node_that_the_rollout_knocks_out_is_a_failed_pod(api, pod_vanishes):
+    fleet = Fleet(api)
+    replaced = fleet.sleep
+    ill = node("node2")
+    ill["status"]["conditions"][0]["status"] = "Unknown"
+
+    def node2_falls(seconds: float) -> None:
+        if any(each["metadata"]["uid"] == "new-node2" for each in api.lists[PODS]):  # and was seen once
+            api.lists["/api/v1/nodes"] = [node("node1"), ill, node("node3")]
+            if pod_vanishes:
+                api.lists[PODS] = [each for each in api.lists[PODS] if each["spec"]["nodeName"] != "node2"]
+        replaced(seconds)
+
+    fleet.sleep = node2_falls  # type: ignore[method-assign]
+    with pytest.raises(NodewardError, match=r"node2 .*the node is not Ready.*put back"):
+        harden(fleet)
+    assert timeout(api) == 1
 
 
 def test_a_rollout_that_does_not_get_ready_is_undone(api):
@@ -416,6 +480,8 @@ def test_facts(api):
         ({"timeout": 0}, "calico_probes_timeout: 0 is too small"),
         ({"initial_delay": -1}, "calico_probes_initial_delay: -1 is too small"),
         ({"round_trip": -0.1}, "calico_probes_round_trip: -0.1 is too small"),
+        ({"round_trip": float("nan")}, "calico_probes_round_trip: nan is no number"),
+        ({"round_trip": float("inf")}, "calico_probes_round_trip: inf is no number"),
         ({"containers": "[?"}, "is no JMESPath expression"),
         ({"containers": "[?name=='calico']"}, "selects nothing; containers are calico-node"),
     ],
@@ -487,4 +553,3 @@ def test_places_of_the_journal_lead_back_to_their_objects():
     ):  # fmt: skip
         assert objects.ref_of(ref.where) == ref
     assert objects.ref_of("kubelet-config") is None
-    assert act.TRIES > 1

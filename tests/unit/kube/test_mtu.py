@@ -241,6 +241,30 @@ def test_what_a_tool_keeps_is_told_and_not_changed():
     assert "calico_mtu.put_back_by" in {finding.id for finding in plan.findings}
 
 
+def test_a_tool_that_keeps_the_daemon_set_and_not_the_config_map():
+    calico = manifest("1450")
+    calico.daemon_set["metadata"]["labels"] = {"argocd.argoproj.io/instance": "calico"}
+    for rollout in (True, False):
+        assert wanted(calico, 1450, 1450, 1450, rollout=rollout) == {VETH: "1430"}
+    assert "not_restarted" in ids(calico, 1450, 1450, 1450)
+
+
+def test_a_widened_pattern_loses_nothing():
+    for before in ("^eth0$|^bond", "bond", "^eth|^ens$", "^(a|b)$", None):
+        calico = manifest("0", felix=felix(**({"mtuIfacePattern": before} if before else {})))
+        [change] = mtu.plan(calico, Policy(seen(1450, 1450, 1450, name="vlan7"))).changes
+        for name in ("eth0", "eth01", "bond0", "xbond0", "ens", "ensx", "a", "ab", "enp3s0"):
+            matched = re.search(before or r"^((en|wl|ww|sl|ib)[opsx].*|(eth|wlan|wwan).*)", name)
+            assert not matched or re.search(change.after, name), (before, name)
+        assert re.search(change.after, "vlan7")
+        assert not re.search(change.after, "vlan70")
+
+
+def test_a_number_that_is_none_is_left_alone():
+    calico = manifest("1430", felix=felix(ipipMTU="auto"), env=[])
+    assert wanted(calico, 1450, 1450, 1450) == {}
+
+
 def test_pods_by_namespace_and_owner():
     made: list[dict[str, Any]] = []
     for number, (owner, extra) in enumerate(
@@ -324,7 +348,15 @@ def test_without_consent_nothing_is_sent(api):
     assert (told["changed"], api.patches, len(told["pending"])) == (False, [], 2)
 
 
-@pytest.mark.parametrize("given", [{"node0": {"mtu": 1}}, {"node0": {"name": "a", "mtu": "x"}}, {"node0": 7}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"node0": {"mtu": 1}},
+        {"node0": {"name": "a", "mtu": "x"}},
+        {"node0": {"name": "a", "mtu": float("inf")}},
+        {"node0": 7},
+    ],
+)
 def test_bad_uplinks_are_refused(api, given):
     with pytest.raises(NodewardError, match="calico_mtu_uplinks"):
         calico_mtu.run(api, parameters(calico_mtu.ARGUMENTS, uplinks=given), False, WAITING)

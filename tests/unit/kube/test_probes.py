@@ -374,3 +374,75 @@ def test_a_rollout_that_is_not_finished():
     item["spec"]["updateStrategy"] = {"type": "OnDelete"}
     [told] = [f for f in probes.plan(manifest(item), Policy()).findings if f.id == "calico_probes.not_rolled_out"]
     assert "OnDelete" in told.why
+
+
+# --- what a measurement may change, and what the operator already wants --------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trip", "given", "raised", "severity"),
+    [
+        (0.011, None, False, "low"),  # needs 109 s: above what is there, and no more than half as much again
+        (0.011, 0.011, True, "high"),
+        (0.03, None, True, "high"),
+    ],
+)
+def test_a_measured_round_trip_near_the_edge_changes_nothing(trip, given, raised, severity):
+    startup = {**LIVE, **numbers(60, 20, 0, 5)}  # 100 s
+    calico = replace(manifest(daemon_set(startupProbe=startup), nodes=1000), round_trip=trip)
+    policy = Policy(round_trip=given)
+    assert ("startupProbe.failureThreshold" in wanted(calico, policy)) is raised
+    [told] = [f for f in probes.plan(calico, policy).findings if f.id == "calico_probes.startup_budget"]
+    assert (told.severity, told.mended) == (severity, raised)
+    mended = replace(after(calico, policy), round_trip=trip * 1.4)
+    assert "startupProbe.failureThreshold" not in wanted(mended) or not raised, "the next run measures a bit more"
+
+
+def test_the_startup_budget_is_what_the_installation_wants():
+    override = {"name": "calico-node", "livenessProbe": {"failureThreshold": 10, "initialDelaySeconds": 60}}
+    containers: dict[str, Any] = {"spec": {"template": {"spec": {"containers": [override]}}}}
+    calico = replace(by_operator(BOTH, {"calicoNodeDaemonSet": containers}), nodes=(node("n"),) * 53)
+    policy = Policy(round_trip=0.7)  # 344 s; the live DaemonSet allows 180, the Installation 660
+    assert "startup_budget" not in ids(calico, policy)
+    assert [c.after for c in probes.plan(calico, policy).changes if "failureThreshold" in c.place] == []
+    [more] = [c for c in probes.plan(calico, Policy(round_trip=2.0)).changes if "failureThreshold" in c.place]
+    assert (more.before, more.after) == (10, 24), "an override gives the start its time where there is no startup probe"
+
+
+def test_mended_is_what_the_plan_mends():
+    only_ready = installation_crd("readinessProbe")
+    for crd, mended in ((BOTH, True), (only_ready, False), (installation_crd(), False)):
+        calico = replace(by_operator(crd), nodes=(node("n"),) * 53)
+        [told] = [
+            f for f in probes.plan(calico, Policy(round_trip=0.7)).findings if f.id == "calico_probes.startup_budget"
+        ]
+        assert told.mended is mended
+
+
+def test_the_log_level_with_the_operator():
+    policy = Policy(startup_loglevel="DEBUG")
+    assert "loglevel_untouched" in ids(by_operator(BOTH), policy)
+    assert "loglevel_untouched" not in ids(by_operator(BOTH))
+    with_env = installation_crd("env")
+    plan = probes.plan(by_operator(with_env), policy)
+    assert [(c.ref.where, c.after) for c in plan.changes] == [
+        ("Installation default", {"name": probes.LOGLEVEL, "value": "DEBUG"})
+    ]
+    assert "calico_probes.loglevel_untouched" not in {f.id for f in plan.findings}
+
+
+def test_each_object_has_its_own_keeper():
+    kept = deployment("calico-typha")
+    kept["metadata"]["labels"]["argocd.argoproj.io/instance"] = "typha"
+    plan = probes.plan(manifest(daemon_set(), workloads={TYPHA: kept}), Policy())
+    assert {change.ref.kind for change in plan.changes} == {"DaemonSet"}
+    [told] = [f for f in plan.findings if f.id == "calico_probes.put_back_by"]
+    assert told.where == "Deployment kube-system/calico-typha"
+
+
+def test_of_two_of_one_name_the_last_wins():
+    env = [{"name": probes.LOGLEVEL, "value": "DEBUG"}, {"name": probes.LOGLEVEL, "value": "INFO"}]
+    policy = Policy(startup_loglevel="INFO")
+    assert wanted(manifest(daemon_set("v3.30.0", env=env)), policy).get(f"env.{probes.LOGLEVEL}") is None
+    [container] = after(manifest(daemon_set(env=env)), Policy(startup_loglevel="absent")).containers
+    assert container.get("env", []) == []

@@ -141,7 +141,27 @@ def test_a_node_without_calico_s_cni_says_nothing():
     assert cni_token.shown(facts)["present"] is False
 
 
-@pytest.mark.parametrize("text", ["", "users: {", "apiVersion: v1\n", kubeconfig("")])
+CRD = '{"message": "clusterinformations.crd.projectcalico.org \\"default\\" is forbidden"}'
+
+
+@pytest.mark.parametrize(
+    ("datastore", "body", "severity"),
+    [
+        ("kubernetes", "{}", "high"),
+        ("etcdv3", CRD, "low"),
+        (None, CRD, "high"),
+        (None, "a proxy's", "low"),
+    ],
+)
+def test_a_403_matters_where_the_plugin_reads_there(datastore, body, severity):
+    host = node(FRESH, Answer(403, body))
+    plugin = {"type": "calico", "kubernetes": {"kubeconfig": cni_token.KUBECONFIG}, "datastore_type": datastore}
+    host.files["/etc/cni/net.d/10-calico.conflist"] = json.dumps({"plugins": [plugin]})
+    [told] = cni_token.plan(cni_token.observe(host), Policy()).findings
+    assert (told.id, told.severity) == ("cni_token.forbidden", severity)
+
+
+@pytest.mark.parametrize("text", ["", "users: {", "apiVersion: v1\n", kubeconfig(""), kubeconfig('""')])
 def test_a_kubeconfig_that_is_none(text):
     host = node(FRESH, OK)
     host.files[cni_token.KUBECONFIG] = text

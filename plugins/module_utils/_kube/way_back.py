@@ -1,0 +1,46 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""The plan that brings back what the journal in the cluster knows."""
+
+from __future__ import annotations
+
+from .._core.plan import Finding
+from . import objects, places
+from .cluster_journal import ClusterJournal
+from .objects import ClusterPlan, FieldChange
+from .port import Api, Item
+
+
+def planned(api: Api, trap: str) -> ClusterPlan:
+    """Return the plan that brings back what the journal knows of a trap; what someone else changed since is left."""
+    journal = ClusterJournal(api)
+    changes, findings, settled = [], [], []
+    captured: dict[str, Item] = {}
+    for target, entry in journal.entries.items():
+        where, _space, place = target.rpartition(" ")
+        ref = objects.ref_of(where)
+        if entry.trap != trap or ref is None:
+            continue
+        present = captured.get(ref.path) or api.get(ref.path)
+        before, after = objects.restored(entry.before), objects.restored(entry.after)
+        value = places.get(present, place)
+        if present is None or value == before:
+            settled.append(target)
+        elif value == after:
+            captured[ref.path] = present
+            changes.append(FieldChange(trap, ref, place, value, before, "back to what it was before the first run"))
+        else:
+            findings.append(_changed_since(FieldChange(trap, ref, place, value, before, "")))
+    return ClusterPlan(tuple(changes), tuple(findings), captured=captured, settled=tuple(settled))
+
+
+def _changed_since(change: FieldChange) -> Finding:
+    shown = change.describe()
+    return Finding(
+        id=f"{change.trap}.changed_since",
+        severity="medium",
+        where=shown["target"],
+        observed="absent" if shown["before"] is None else shown["before"],
+        wanted="absent" if shown["after"] is None else shown["after"],
+        why="someone else changed it after we did, so it is left as it is",
+        remedy="See who set it; if it is not wanted, set it back by hand",
+    )
