@@ -112,9 +112,9 @@ def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
     """Observe and plan, and phrase the plan as findings. Never writes. Raises NodewardError."""
     _require_usable(host)
     with _reading():
-        plan, facts = _plan(params, host)
+        plan, facts = _plan(params, host, (surroundings.NAME,))
         plan += _obstacles(plan, host)
-        if selected([surroundings.NAME], params["tags"], params["skip_tags"]):
+        if _asks_rules(params["tags"], params["skip_tags"]):
             facts = {**facts, surroundings.NAME: surroundings.observe(host)}
     return _displayable(
         {
@@ -228,6 +228,10 @@ def selected(given: Collection[str], tags: Collection[str], skip_tags: Collectio
     return [name for name in TRAPS if name in wanted and name not in left_out]
 
 
+def _asks_rules(tags: Collection[str], skip_tags: Collection[str]) -> bool:
+    return bool({*ALL_TAGS, surroundings.NAME} & set(tags)) and not {*ALL_TAGS, surroundings.NAME} & set(skip_tags)
+
+
 def _require_usable(host: LocalHost) -> None:
     if host.python() < PYTHON:
         raise NodewardError(
@@ -267,10 +271,10 @@ def _obstacles(plan: Plan, host: LocalHost) -> Plan:
     return Plan()
 
 
-def _names(params: Mapping[str, Any]) -> list[str]:
+def _names(params: Mapping[str, Any], beside: Sequence[str] = ()) -> list[str]:
     given = [name for name in TRAPS if params.get(name) is not None]
     names = selected(given, params["tags"], params["skip_tags"])
-    _require_tags_that_say_something(names, given, params["tags"], params["skip_tags"])
+    _require_tags_that_say_something(names, given, params["tags"], params["skip_tags"], (*CLUSTER_TAGS, *beside))
     return names
 
 
@@ -292,9 +296,9 @@ def _unreadable_journal(host: Host) -> Iterator[Finding]:
         )
 
 
-def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, Any]]:
+def _plan(params: Mapping[str, Any], host: LocalHost, beside: Sequence[str] = ()) -> tuple[Plan, dict[str, Any]]:
     plan, facts = Plan(findings=tuple(_unreadable_journal(host))), {}
-    for name in _names(params):
+    for name in _names(params, beside):
         trap = TRAPS[name]
         observed = trap.observe(host)
         policy = trap.Policy(**params[name])
@@ -307,14 +311,14 @@ def _plan(params: Mapping[str, Any], host: LocalHost) -> tuple[Plan, dict[str, A
 
 
 def _require_tags_that_say_something(
-    names: Sequence[str], given: Sequence[str], tags: Sequence[str], skip_tags: Sequence[str]
+    names: Sequence[str], given: Sequence[str], tags: Sequence[str], skip_tags: Sequence[str], beside: Sequence[str]
 ) -> None:
     """Refuse tags that leave nothing, or are nearly a trap's name: neither may pass for a run as it was meant."""
-    known = (*TRAPS, *CLUSTER_TAGS)
+    known = (*TRAPS, *beside)
     mistyped = [
         word for word in (*tags, *skip_tags) if word not in known and get_close_matches(word, known, cutoff=ALIKE)
     ]
-    if mistyped or (not names and not set(tags) & set(CLUSTER_TAGS)):
+    if mistyped or (not names and not set(tags) & set(beside)):
         without = f", without {', '.join(skip_tags)}" if skip_tags else ""
         raise NodewardError(
             what=f"no trap is called {', '.join(mistyped)}" if mistyped else "no trap is left to run",

@@ -147,6 +147,7 @@ def test_informing_writes_nothing_and_tells_what_hardening_would_do(tmp_path, ho
     assert told["changed"] is False
     done = run.harden(params(), host, check_mode=False)
     assert told["changes"] == done["changes"]
+    told["facts"].pop("rules")  # which audits alone look at
     assert told["facts"] == done["facts"]
     mended = [finding for finding in told["findings"] if finding["mended"]]
     assert {c["target"] for c in done["changes"]} <= {f["where"] for f in mended}
@@ -409,3 +410,24 @@ class OldPython(RootHost):
 def test_an_old_python_is_told_so(tmp_path, act):
     with pytest.raises(NodewardError, match=r"Python 3\.8 is too old, 3\.9 or newer is needed"):
         act(params(), OldPython(str(tmp_path)))
+
+
+RULES_ASKED = [
+    ("all", ["all"], [], True),
+    ("rules alone", ["rules"], [], True),
+    ("a trap", ["pid_limits"], [], False),
+    ("all but rules", ["all"], ["rules"], False),
+]
+
+
+@pytest.mark.parametrize(
+    ("tags", "skip_tags", "asked"), [row[1:] for row in RULES_ASKED], ids=[row[0] for row in RULES_ASKED]
+)
+def test_what_rules_alone_look_at_is_looked_at_in_audits_that_ask_them(host, tags, skip_tags, asked):
+    given = {**params(), "tags": tags, "skip_tags": skip_tags}
+    assert ("rules" in run.inform(given, host)["facts"]) is asked
+    if tags == ["rules"]:
+        with pytest.raises(NodewardError, match="no trap is left to run"):
+            run.harden({**given, "state": "hardened", "allow": []}, host, True)
+    else:
+        assert "rules" not in run.harden({**given, "state": "hardened", "allow": []}, host, True)["facts"]
