@@ -35,7 +35,7 @@ options:
     type: bool
     default: false
 requirements:
-  - Linux, Python 3.9 or newer, root on the node; no etcdctl
+  - Linux, Python 3.9 or newer, root on the node; etcdctl only where etcd's HTTP gateway is off
 attributes:
   check_mode:
     support: full

@@ -54,7 +54,7 @@ options:
       - The two newest are kept, for a week at most.
     type: path
 requirements:
-  - Linux with systemd, Python 3.9 or newer, root on the node; no etcdctl
+  - Linux with systemd, Python 3.9 or newer, root on the node; etcdctl only where etcd's HTTP gateway is off
 attributes:
   check_mode:
     support: full

@@ -134,7 +134,7 @@ class FakeHost:
         self._mutate("remove folder", path)
         self.folders.discard(path)
 
-    def run(self, command: Sequence[str]) -> str:
+    def run(self, command: Sequence[str], _patience: float = 0) -> str:
         words = " ".join(command)
         self._mutate("run", words)
         if words not in self.commands:
@@ -156,6 +156,9 @@ class FakeHost:
         self._mutate("write", path)
         self.modes[path] = mode
         self.files[path] = content.decode("latin-1")
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        yield self.files[path].encode("latin-1")
 
     def free_space(self, path: str) -> int:
         return next((self.space[folder] for folder in sorted(self.space, reverse=True) if path.startswith(folder)), 0)

@@ -107,8 +107,8 @@ class Host(Protocol):
     def wall_clock(self) -> float:
         """Return the time in seconds since 1970."""
 
-    def run(self, command: Sequence[str]) -> str:
-        """Return what a command printed. Raises NodewardError when it fails or takes COMMAND_PATIENCE."""
+    def run(self, command: Sequence[str], patience: float = COMMAND_PATIENCE) -> str:
+        """Return what a command printed. Raises NodewardError when it fails or takes ``patience`` seconds."""
 
     def send_http(self, request: Request) -> Answer:
         """Send a request. Raises NodewardError where nobody answers."""
@@ -118,6 +118,9 @@ class Host(Protocol):
 
     def write_stream(self, path: str, pieces: Iterable[bytes], mode: int) -> None:
         """Write what comes into a new file, durably; nothing is left of one that breaks off. Raises OSError."""
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """Yield what is in a file, of any size. Raises OSError."""
 
     def free_space(self, path: str) -> int:
         """Return the bytes that are free where a folder is, or would be."""
@@ -236,12 +239,12 @@ class LocalHost:
     def remove_folder(self, path: str) -> None:
         remove_folder_durably(self._path(path))
 
-    def run(self, command: Sequence[str]) -> str:
+    def run(self, command: Sequence[str], patience: float = COMMAND_PATIENCE) -> str:
         words = " ".join(command)
         if self._run_command is None:
             raise NodewardError(what="no command may be run here", where=words, remedy="Run it on the node")
         try:
-            code, output, errors = self._run_command(["timeout", "--kill-after=5", str(COMMAND_PATIENCE), *command])
+            code, output, errors = self._run_command(["timeout", "--kill-after=5", f"{patience:g}", *command])
         except OSError as error:
             raise NodewardError(
                 what=f"the command cannot be started: {error.strerror or error}",
@@ -265,6 +268,10 @@ class LocalHost:
 
     def write_stream(self, path: str, pieces: Iterable[bytes], mode: int) -> None:
         write_stream(self._path(path), pieces, mode)
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        with open(self._path(path), "rb") as stream:
+            yield from iter(lambda: stream.read(2**20), b"")
 
     def free_space(self, path: str) -> int:
         state = os.statvfs(nearest(self._path(path)))

@@ -21,6 +21,8 @@ LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "::1"}  # noqa: S104 
 class Access:
     """The addresses of one member, and PEM texts. Keys stay out of its representation, and of every result.
 
+    ``grpc`` is where etcdctl asks, and ``files`` what it asks with: the node's paths of authority, certificate and key.
+
     ``metrics`` is '' where it has no listener for those: they are on ``client`` as well. ``http`` are scheme and port
     of a listener for HTTP alone (listen-client-http-urls), '' where the one for clients speaks HTTP too.
     """
@@ -31,6 +33,8 @@ class Access:
     ca: str | None = field(default=None, repr=False)
     certificate: str | None = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
+    grpc: str = ""
+    files: tuple[str, str, str] = ("", "", "")
 
     def reached(self, url: str) -> str:
         """Return where another member takes HTTP, for the address that it tells clients: as our own one does."""
@@ -64,28 +68,34 @@ def of(running: Running, host: Host) -> Access:
     options = running.options
     # from etcd 3.4.29 and 3.5.11 on: where it is given, there is no HTTP on listen-client-urls any more
     alone = _urls(options.get("listen-client-http-urls", ""))
-    clients = alone or _urls(options.get("listen-client-urls") or "http://localhost:2379")
+    spoken = _urls(options.get("listen-client-urls") or "http://localhost:2379")
+    clients = alone or spoken
     if not clients:
         raise NodewardError(
             what="it listens on no address of TCP for clients",
             where=f"etcd {options.get('name', '')}",
             remedy="Give it an address in listen-client-urls",
         )
-    loopback = [url for url in clients if parts(url)[0] in ("127.0.0.1", "localhost", "::1")]
     metrics = _urls(options.get("listen-metrics-urls", ""))
-    client = (loopback or clients)[0]
+    client, grpc = _nearest(clients), _nearest(spoken or clients)
     http = _scheme_and_port(alone[0]) if alone else None
-    found = Access(client, metrics[0] if metrics else "", http)
-    if not any(url.startswith("https:") for url in (client, *metrics[:1])):
+    found = Access(client, metrics[0] if metrics else "", http, grpc=grpc)
+    if not any(url.startswith("https:") for url in (client, grpc, *metrics[:1])):
         return found
     # a server's certificate need not be one for clients: then etcd has another one for itself
     own = "client-" if _option(options, "client-cert-file") else ""
+    ca, certificate, key = (_option(options, name) for name in ("trusted-ca-file", f"{own}cert-file", f"{own}key-file"))
     return replace(
         found,
-        ca=_file(host, running, _option(options, "trusted-ca-file")),
-        certificate=_file(host, running, _option(options, f"{own}cert-file")),
-        key=_file(host, running, _option(options, f"{own}key-file")),
+        ca=_file(host, running, ca),
+        certificate=_file(host, running, certificate),
+        key=_file(host, running, key),
+        files=(_place(host, running, ca), _place(host, running, certificate), _place(host, running, key)),
     )
+
+
+def _nearest(urls: list[str]) -> str:
+    return next((url for url in urls if parts(url)[0] in ("127.0.0.1", "localhost", "::1")), urls[0])
 
 
 def parts(url: str) -> tuple[str, int | None]:
@@ -130,3 +140,10 @@ def _file(host: Host, running: Running, path: str) -> str | None:
             remedy="See the command line of etcd",
         )
     return text
+
+
+def _place(host: Host, running: Running, path: str) -> str:
+    """Return where the node has a file: by its own name where it is the same one, which outlives the process."""
+    seen = running.path(path)
+    is_same = path.startswith("/") and host.read_text(path) == host.read_text(seen)
+    return "" if not path else path if is_same else seen

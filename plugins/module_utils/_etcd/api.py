@@ -1,22 +1,24 @@
 # Private to the collection nodeward.calico: may change in any release.
-"""etcd's HTTP API (its gRPC gateway, /v3), its health and its metrics. Ids are hexadecimal, as etcdctl shows them.
+"""What a member of etcd is asked: its API, its health and its metrics. Ids are hexadecimal, as etcdctl shows them.
 
-Numbers of 64 bits are decimal strings in its JSON. Nothing here but put, lock and lease writes into the cluster's
-log; a list of alarms would as well (server/etcdserver/v3_server.go Alarm), so alarms are read from the status.
+The API is asked through the gateway, and by etcdctl where that is off: health and metrics are HTTP all the same.
+Nothing here but put, lock and lease writes into the cluster's log; a list of alarms would as well
+(server/etcdserver/v3_server.go Alarm), so alarms are read from the status.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, TypeVar
 
 from .._core.errors import NodewardError
 from .._core.host import Host
+from . import etcdctl
 from .access import Access
+from .etcdctl import Etcdctl
 from .evidence import Evidence
+from .gateway import Gateway, GatewayError
 from .metrics import parse
 from .version import Version, has_readyz
 from .version import parse as parse_version
@@ -66,32 +68,21 @@ class Status:
         return self.leader == self.id
 
 
-class GatewayError(NodewardError):
-    """An answer other than yes; ``status`` is HTTP's."""
-
-    def __init__(self, what: str, where: str, status: int) -> None:
-        off = status == 404
-        remedy = (
-            "Start etcd with enable-grpc-gateway: true, which --config-file leaves off where it does not say so"
-            if off
-            else "See the log of etcd"
-        )
-        super().__init__("its HTTP gateway is off" if off else what, where, remedy)
-        self.status = status
-
-
 class Etcd:
     """One member through the host port. All methods raise NodewardError where nobody answers, or not as expected."""
 
-    def __init__(self, host: Host, access: Access, url: str = "") -> None:
+    def __init__(self, host: Host, access: Access, told: str = "") -> None:
+        """Take our own member, or another one by an address that it tells clients."""
         self._host = host
         self._access = access
-        self.url = url or access.client
-        self._is_own = not url
+        self.url = access.reached(told) if told else access.client
+        self._is_own = not told
+        self._grpc = told or access.grpc or access.client
+        self._way: Gateway | Etcdctl = Gateway(host, access, self.url)
 
     def other(self, url: str) -> Etcd:
         """Return another member of the cluster, asked with the same certificates."""
-        return Etcd(self._host, self._access, self._access.reached(url))
+        return Etcd(self._host, self._access, url)
 
     def evidence(self) -> Evidence:
         """Return what the member's metrics say."""
@@ -134,23 +125,19 @@ class Etcd:
         self.call("/v3/maintenance/transfer-leadership", {"targetID": str(int(to, 16))}, patience=15.0)
 
     def call(self, path: str, body: Mapping[str, Any], patience: float = 5.0) -> dict[str, Any]:
-        """Make one call of the gateway."""
-        request = self._access.request(self.url, path, json.dumps(body), patience)
-        answer = self._host.send_http(request)
+        """Make one call, in the words of the gateway."""
         try:
-            told = json.loads(answer.body)
-        except ValueError:
-            told = None
-        if answer.status != 200 or not isinstance(told, dict):
-            error = (
-                str(told.get("message") or told.get("error") or "")[:200]
-                if isinstance(told, dict)
-                else answer.body[:200]
-            )
-            raise GatewayError(
-                f"{path} was answered with {answer.status}: {error or 'no JSON'}", self.url, answer.status
-            )
-        return told
+            return self._way.call(path, body, patience)
+        except GatewayError as error:
+            if not error.is_off:
+                raise
+            self._way = etcdctl.instead(error, self._host, self._access, self._grpc)
+            return self._way.call(path, body, patience)
+
+    def save(self, path: str, size: int) -> None:
+        """Write a snapshot of ``size`` bytes or so into a file, for root alone. Raises NodewardError, OSError."""
+        self.status()  # a call tells which way there is
+        self._way.save(path, size)
 
 
 def _membership(told: Mapping[str, Any]) -> Membership:
@@ -188,16 +175,6 @@ def _texts(told: object) -> tuple[str, ...]:
     if not isinstance(told, list) and told is not None:
         raise TypeError("it is no list")
     return tuple(each for each in told or () if isinstance(each, str))
-
-
-def coded(text: str) -> str:
-    """Write a key or a value as the gateway takes it."""
-    return base64.b64encode(text.encode()).decode("ascii")
-
-
-def decoded(text: str) -> str:
-    """Read a key or a value of the gateway's."""
-    return base64.b64decode(text).decode(errors="replace")
 
 
 def _hex(number: object) -> str:

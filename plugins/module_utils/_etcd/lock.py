@@ -15,7 +15,8 @@ from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .api import Etcd, coded, decoded
+from .api import Etcd
+from .gateway import coded, decoded
 
 KEY = "nodeward/lock"
 # Seconds. Longer than any time in which nobody can keep it alive; the next run waits as long for a killed one.

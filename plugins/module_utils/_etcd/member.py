@@ -174,9 +174,7 @@ class Member:
         status = cluster.looks[cluster.own].status
         size = status.db_size if status else 0
         data_dir = self.seen.running.path(self.seen.data_dir)
-        return snapshot.take(
-            self.host, self.access, (self.seen.name, self.etcd.url), size, data_dir, self.wanted.snapshot_folder
-        )
+        return snapshot.take(self.host, self.etcd, self.seen.name, size, data_dir, self.wanted.snapshot_folder)
 
     def hand_over(self, cluster: Cluster) -> str:
         """Move the leader away, so that nobody has to miss it; returns to whom."""

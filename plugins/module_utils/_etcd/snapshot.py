@@ -7,17 +7,13 @@ the end of the file as etcdctl does; `etcdctl snapshot restore` checks it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import posixpath
 import re
 import time
-from collections.abc import Iterable, Iterator
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .access import Access
+from .api import Etcd
 
 FOLDER = "/var/lib/nodeward/etcd"
 # Tried in this order where the one before is on the disk of etcd's own data.
@@ -28,23 +24,19 @@ _TIDIES = "".join(
     ["# Managed by nodeward.calico: its snapshots of etcd hold every Secret, and go after a week.\n"]
     + [f"e {folder} 0700 root root 7d\n" for folder in ELSEWHERE]
 )
-MODE = 0o600
 KEPT = 2  # snapshots, the newest
 OLDEST = 7 * 86400.0  # seconds
-PATIENCE = 60.0  # seconds without a byte
 _NAME = re.compile(r"etcd-.+-([0-9]{8}T[0-9]{6}Z)\.db")
-# What a run that was killed while it wrote has left (the name that write_stream gives it meanwhile).
-_LEFT = re.compile(r"\.etcd-.+-[0-9]{8}T[0-9]{6}Z\.db\.nodeward")
-_SUM = 32
+# What a run that was killed while it wrote has left (the names that write_stream and etcdctl give it meanwhile).
+_LEFT = re.compile(r"\.etcd-.+-[0-9]{8}T[0-9]{6}Z\.db\.nodeward|etcd-.+-[0-9]{8}T[0-9]{6}Z\.db\.part")
 
 
-def take(host: Host, access: Access, member: tuple[str, str], size: int, data_dir: str, folder: str = "") -> str:
-    """Write a snapshot of the ``member`` (name, address), return its path, and remove older ones of ours.
+def take(host: Host, etcd: Etcd, name: str, size: int, data_dir: str, folder: str = "") -> str:
+    """Write a snapshot of the member ``name``, return its path, and remove older ones of ours.
 
     Raises NodewardError. ``size`` is that of the database in bytes; twice as much has to be free.
     """
     age(host, folder)  # what goes makes room
-    name, url = member
     where = folder or _folder(host, data_dir, size)
     if host.free_space(where) < 2 * size:
         raise NodewardError(
@@ -54,47 +46,16 @@ def take(host: Host, access: Access, member: tuple[str, str], size: int, data_di
         )
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.wall_clock()))
     path = posixpath.join(where, f"etcd-{name}-{stamp}.db")
-    request = access.request(url, "/v3/maintenance/snapshot", "{}", patience=PATIENCE)
     try:
         if host.read_text(TIDIED) != _TIDIES:
             host.write_file(TIDIED, _TIDIES, 0o644)
-        host.write_stream(path, _checked(chunks(host.stream(request)), url), MODE)
+        etcd.save(path, size)
     except OSError as error:
         raise NodewardError(
             what=f"the snapshot cannot be written: {error.strerror}", where=path, remedy="Make room, then run again"
         ) from error
     age(host, folder)
     return path
-
-
-def chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Read the gateway's stream: a JSON object a line, the data in it in base64."""
-    for line in lines:
-        if line.strip():
-            told = json.loads(line)
-            if not isinstance(told, dict):
-                raise ValueError("it is no answer of etcd's")
-            if "error" in told:
-                raise ValueError(str(told["error"])[:200])
-            result = told.get("result")
-            yield base64.b64decode(str(result.get("blob") or "") if isinstance(result, dict) else "")
-
-
-def _checked(data: Iterable[bytes], url: str) -> Iterator[bytes]:
-    """Pass the data on, and raise at its end unless the sum of it stands there."""
-    digest, tail = hashlib.sha256(), b""
-    try:
-        for piece in data:
-            joined = tail + piece
-            digest.update(joined[:-_SUM])
-            tail = joined[-_SUM:]
-            yield piece
-    except ValueError as error:
-        raise NodewardError(what=f"the snapshot broke off: {error}", where=url, remedy="See the log of etcd") from error
-    if digest.digest() != tail:
-        raise NodewardError(
-            what="the snapshot is not whole: its sum is another one", where=url, remedy="Run again, and see etcd's log"
-        )
 
 
 def _folder(host: Host, data_dir: str, size: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -35,6 +35,12 @@ from tests.unit.fake_host import FakeHost
 
 VALUES = {"heartbeat-interval": 250, "election-timeout": 5000}
 AFTER = TEXT.replace("INTERVAL=100", "INTERVAL=250").replace("TIMEOUT=1000", "TIMEOUT=5000")
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["gateway", "etcdctl"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All below is so through etcd's gateway, and through etcdctl where that is off."""
+    monkeypatch.setattr(FakeCluster, "gateway", request.param)
 
 
 API_SERVER = "kube-apiserver\0--etcd-servers=https://127.0.0.1:2379\0"
@@ -148,9 +154,9 @@ class KilledError(BaseException):
 class Killed(Locked):
     """A cluster whose first run is killed when the unit does not start, and nothing of it is cleaned up."""
 
-    def run(self, command: Sequence[str]) -> str:
+    def run(self, command: Sequence[str], patience: float = 0) -> str:
         try:
-            return super().run(command)
+            return super().run(command, patience)
         except NodewardError:
             if self.restarts == 1:
                 self.frozen = True
@@ -196,13 +202,13 @@ def test_a_member_that_a_killed_run_has_left_down_is_brought_up_again(state):
 class KilledBeforeRestart(Killed):
     """A cluster whose second run is killed when it has written and not restarted."""
 
-    def run(self, command: Sequence[str]) -> str:
+    def run(self, command: Sequence[str], patience: float = 0) -> str:
         if list(command[:2]) == ["systemctl", "restart"] and self.restarts == 1:
             if not self.frozen:
                 self.frozen = True
                 raise KilledError
             return ""
-        return super().run(command)
+        return super().run(command, patience)
 
 
 def test_a_restore_that_was_killed_before_its_restart_is_finished_by_the_next_one():
@@ -269,8 +275,8 @@ class FromFile(Locked):
     def modified(self, path: str) -> float | None:
         return 1.7e9 + self.written if path == self.PATH else super().modified(path)
 
-    def run(self, command: Sequence[str]) -> str:
-        told = super().run(command)
+    def run(self, command: Sequence[str], patience: float = 0) -> str:
+        told = super().run(command, patience)
         self.started = self.now if command[1] == "restart" else self.started
         return told
 
@@ -603,9 +609,8 @@ def test_a_member_is_asked_at_all_of_its_addresses_and_keeps_the_lock_at_the_one
 
 def test_the_cluster_is_looked_at_again_after_the_snapshot():
     class Dies(Locked):
-        def stream(self, request: Request) -> Iterator[bytes]:
+        def saves(self) -> None:
             self.away = {"node3"}
-            return super().stream(request)
 
     cluster = Dies()
     with pytest.raises(NodewardError, match=r"node3 is not well"):
@@ -615,9 +620,8 @@ def test_the_cluster_is_looked_at_again_after_the_snapshot():
 
 def test_the_leader_of_after_the_snapshot_hands_over():
     class Elects(Locked):
-        def stream(self, request: Request) -> Iterator[bytes]:
+        def saves(self) -> None:
             self.leader = "node1"
-            return super().stream(request)
 
     assert do(Elects())["members"][0]["moved_leader_to"] in ("node2", "node3")
 
@@ -644,13 +648,12 @@ class Leased(Locked):
             self.granted = self.now
         return super()._locked(path)
 
-    def run(self, command: Sequence[str]) -> str:
+    def run(self, command: Sequence[str], patience: float = 0) -> str:
         self._pass(command[1])
-        return super().run(command)
+        return super().run(command, patience)
 
-    def stream(self, request: Request) -> Iterator[bytes]:
+    def saves(self) -> None:
         self._pass("snapshot")
-        return super().stream(request)
 
 
 @pytest.mark.parametrize("slow", ["restart", "snapshot"])
@@ -676,10 +679,9 @@ def test_a_lock_that_is_lost_meanwhile_takes_no_good_restart_back():
 
 def test_a_lock_that_is_lost_before_the_writing_leaves_everything_as_it_is():
     class Revoked(Locked):
-        def stream(self, request: Request) -> Iterator[bytes]:
+        def saves(self) -> None:
             self.forgets_leases = True
             self.now += 30
-            return super().stream(request)
 
     cluster = Revoked()
     with pytest.raises(NodewardError, match="the lock was lost"):
@@ -743,8 +745,10 @@ def test_ids_and_addresses_that_are_none():
 @pytest.mark.parametrize("body", ["[1]", '{"result": 7}', '{"result": {"blob": "?"}}', "x"])
 def test_a_snapshot_of_garbage_is_an_error(body):
     class Garbles(FakeCluster):
-        def send_http(self, _request: Request) -> Answer:
-            return Answer(200, body + "\n")
+        gateway = True
+
+        def send_http(self, request: Request) -> Answer:
+            return Answer(200, body + "\n") if request.url.endswith("snapshot") else super().send_http(request)
 
     with pytest.raises(NodewardError, match=r"broke off|not whole"):
         take(Garbles())
@@ -754,7 +758,7 @@ def test_a_snapshot_of_garbage_is_an_error(body):
 
 
 def take(cluster: FakeCluster, **more: str) -> str:
-    return snapshot.take(cluster, Access(OWN), ("node1", OWN), len(DATABASE), "/var/lib/etcd", **more)
+    return snapshot.take(cluster, Etcd(cluster, Access(OWN)), "node1", len(DATABASE), "/var/lib/etcd", **more)
 
 
 def test_a_snapshot_goes_to_another_disk_where_there_is_one():

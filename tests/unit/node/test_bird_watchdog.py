@@ -49,7 +49,7 @@ class Systemd(FakeHost):
 
     starts = 0
 
-    def run(self, command: Any) -> str:
+    def run(self, command: Any, _patience: float = 0) -> str:
         words = " ".join(command)
         self._mutate("run", words)
         if words in (f"systemctl enable {UNIT}", f"systemctl restart {UNIT}") and UNIT_FILE not in self.files:
