@@ -70,6 +70,7 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
         "given": ["heartbeat-interval"],
         "configured": member["values"] | {"snapshot-count": 10000},
         "stale": False,
+        "runs_on": False,
         "evidence": {},
         "unseen": "",
     }  # fmt: skip
