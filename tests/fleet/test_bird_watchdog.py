@@ -239,6 +239,19 @@ def test_it_comes_back_and_knows_what_it_did(fleet: Fleet) -> None:
     assert metric(fleet, 'kills_total{daemon="bird",reason="spinning"}') == kills
 
 
+def test_a_loop_that_stalls_is_ended_by_systemd(fleet: Fleet) -> None:
+    drop_in, patience = f"/run/systemd/system/{UNIT}.d", 10 * INTERVAL  # in place of the minute that the unit gives it
+    set_it = f"mkdir {drop_in}; printf '[Service]\\nWatchdogSec={patience}\\n' > {drop_in}/soon.conf"
+    fleet.lab.run(NODE, f"{set_it}; systemctl daemon-reload; systemctl restart {UNIT}")
+    pid = main_pid(fleet)
+    time.sleep(1.5 * patience)
+    assert main_pid(fleet) == pid, "one that goes on is left alone"
+    fleet.lab.run(NODE, f"kill -STOP {pid}")
+    bird.until(lambda: main_pid(fleet) not in ("0", pid), "a new daemon")
+    assert fleet.lab.run(NODE, f"journalctl --unit={UNIT} --grep='Watchdog timeout' --output=cat").stdout
+    fleet.lab.run(NODE, f"rm -r {drop_in}; systemctl daemon-reload; systemctl restart {UNIT}")
+
+
 def test_its_unit_is_hardened(fleet: Fleet) -> None:
     said = fleet.lab.run(NODE, f"systemd-analyze security --no-pager {UNIT} | tail -n 1").stdout
     exposure = re.search(r"exposure level for \S+: ([0-9.]+)", said)
