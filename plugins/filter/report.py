@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 from ..module_utils._kube.traps import CLUSTER_TRAPS
 from ..module_utils._node.run import TRAPS
+from ..plugin_utils._report import cluster
 from ..plugin_utils._report.findings import count, everywhere
 
 FORMAT = 1
@@ -47,7 +48,8 @@ def report(
 
     ``run`` is what else should be known of the run (when, limit, tags); it is kept as it is.
     """
-    nodes = [_node(host, _without_done(variables[host], variables), check_mode) for host in sorted(hosts)]
+    names = sorted(hosts)
+    nodes = [_node(host, _without_done(variables[host], variables), check_mode) for host in names]
     model: Report = {
         "format": FORMAT,
         "kind": kind,
@@ -55,7 +57,7 @@ def report(
         "run": run,
         "traps": sorted({trap for node in nodes for trap in node["facts"]}),
         "nodes": nodes,
-        "cluster": {"findings": [], "facts": {}},
+        "cluster": {"findings": cluster.findings(variables[host] for host in names), "facts": {}},
         "totals": {state: sum(node["state"] == state for node in nodes) for state in STATES},
     }
     return {**model, "severities": count(finding for _node, finding in everywhere(model))}

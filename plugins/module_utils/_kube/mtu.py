@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core.plan import Refusal
 from .._node.calico_links import FALLBACK_MTU, OVERHEADS, PATTERNS
-from . import install, mtu_findings, objects, places, probe_findings, restart
+from . import install, mtu_findings, mtu_pins, objects, places, probe_findings, restart
 from .install import Calico
 from .objects import ClusterPlan, FieldChange, Ref
 
@@ -156,6 +156,9 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
         return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.rest, overhead),))
     changes = [*_setting(calico, policy, seen, overhead), *_by_felix(calico, seen.rest, adds)]
     findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
+    veth = [int(change.after) for change in changes if change.place == restart.VETH_MTU]
+    most = {variable: seen.rest - adds[each] for _name, variable, each in _FELIX if each in adds}
+    findings += mtu_pins.of(calico, veth[0] if veth else _present(calico), most)
     return _with_restart(calico, policy, changes, findings)
 
 

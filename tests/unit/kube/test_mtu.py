@@ -241,6 +241,39 @@ def test_what_a_tool_keeps_is_told_and_not_changed():
     assert "calico_mtu.put_back_by" in {finding.id for finding in plan.findings}
 
 
+VETH_REF = {"configMapKeyRef": {"name": "calico-config", "key": "veth_mtu"}}
+PINS: dict[str, tuple[list[dict[str, Any]], str | None]] = {
+    "automatic": ([{"name": "FELIX_IPINIPMTU", "value": "0"}], None),
+    "as the manifest has it": ([{"name": "FELIX_IPINIPMTU", "valueFrom": VETH_REF}], None),
+    "too large for the tunnel": ([{"name": "FELIX_IPINIPMTU", "value": "1440"}], "high"),
+    "smaller than the pods'": ([{"name": "FELIX_IPINIPMTU", "value": "1400"}], "medium"),
+    "the same": ([{"name": "FELIX_IPINIPMTU", "value": "1430"}], None),
+    "a tunnel that is not enabled": ([{"name": "FELIX_VXLANMTU", "value": "1440"}], None),
+    "another key": (
+        [{"name": "FELIX_IPINIPMTU", "valueFrom": {"configMapKeyRef": {"name": "calico-config", "key": "mtu"}}}],
+        "medium",
+    ),
+    "the last of two wins": (
+        [{"name": "FELIX_IPINIPMTU", "value": "1440"}, {"name": "FELIX_IPINIPMTU", "valueFrom": VETH_REF}], None,
+    ),
+    "what the CNI is given": ([{"name": "CNI_MTU", "value": "1440"}], "high"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("env", "severity"), PINS.values(), ids=PINS)
+def test_an_environment_that_veth_mtu_does_not_reach(env, severity):
+    plan = mtu.plan(manifest("1480", env=env), Policy(seen(1450, 1450, 1450)))
+    assert [f.severity for f in plan.findings if f.id == "calico_mtu.pinned"] == ([severity] if severity else [])
+
+
+def test_an_init_container_that_pins_the_mtu_of_pods():
+    calico = manifest("1480")
+    spec = calico.daemon_set["spec"]["template"]["spec"]
+    spec["initContainers"] = [{"name": "install-cni", "env": [{"name": "CNI_MTU", "value": "1440"}]}]
+    [told] = [f for f in mtu.plan(calico, Policy(seen(1450))).findings if f.id == "calico_mtu.pinned"]
+    assert told.where == "DaemonSet kube-system/calico-node install-cni CNI_MTU"
+
+
 def test_a_tool_that_keeps_the_daemon_set_and_not_the_config_map():
     calico = manifest("1450")
     calico.daemon_set["metadata"]["labels"] = {"argocd.argoproj.io/instance": "calico"}

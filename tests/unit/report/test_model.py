@@ -68,6 +68,31 @@ def test_severities_are_counted_over_nodes_and_cluster():
     assert made["cluster"] == {"findings": [], "facts": {}}
 
 
+SKIPPED = {"skipped": True, "changed": False}
+DONE = {"changed": False, "findings": [], "facts": {}}
+
+
+@pytest.mark.parametrize(
+    ("probes", "node", "told"),
+    [
+        (SKIPPED, {"cni_token": {"present": True}}, True),
+        (SKIPPED, {"cni_token": {"present": False}}, False),
+        (SKIPPED, {}, True),
+        (DONE, {"cni_token": {"present": True}}, False),
+        (None, {"cni_token": {"present": True}}, False),
+    ],
+    ids=["no way in", "no Calico", "only that was asked for", "looked at", "left out by tags"],
+)
+def test_a_cluster_that_was_not_looked_at(probes, node, told):
+    variables: dict[str, dict[str, Any]] = {"n1": {"node_result": {**DONE, "facts": node}}}
+    if probes:
+        variables["n1"] |= {"calico_mtu_result": SKIPPED, "calico_probes_result": probes}
+    made = report(["n1"], variables, "harden", False, time=fleets.TIME)
+    valid(made)
+    assert [f["id"] for f in made["cluster"]["findings"]] == ["calico_probes.not_looked_at"] * told
+    assert made["nodes"][0]["state"] == "ok"
+
+
 def test_severities_are_ordered():
     assert SEVERITIES == ("high", "medium", "low", "info")
     assert count([]) == dict.fromkeys(SEVERITIES, 0)
