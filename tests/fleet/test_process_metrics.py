@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.fleet.fleet import Fleet, Run
 from tests.lab import Lab, bird
-from tests.prometheus import programs
+from tests.prometheus import programs, rules, server
 
 DEBIAN, ROLE, NONE = "node1", "node2", "node3"
 UNITS = {DEBIAN: "prometheus-node-exporter.service", ROLE: "node_exporter.service"}
@@ -21,6 +22,15 @@ ONLY = ("--tags", "process_metrics")
 URL = "http://127.0.0.1:9100/metrics"
 GET = f"python3 -c 'import urllib.request; print(urllib.request.urlopen(\"{URL}\").read().decode())'"
 DROP_IN = f"/etc/systemd/system/{UNITS[ROLE]}.d/99-zz-nodeward-process_metrics.conf"
+
+# Threads of a process in a pod's cgroup that does nothing but hold them.
+LEAKED = 600
+LEAK = f"""
+import threading, time
+threading.stack_size(65536)
+for _ in range({LEAKED}):
+    threading.Thread(target=time.sleep, args=(1e6,)).start()
+"""
 
 # As prometheus.prometheus 0.27 writes it, shortened: one flag a line, in quotes.
 UNIT = r"""
@@ -50,8 +60,19 @@ def metrics(fleet: Fleet, node: str) -> str:
     return fleet.lab.run(node, GET).stdout
 
 
+def threads(fleet: Fleet, node: str) -> float:
+    found = re.search(r"^node_processes_threads (\S+)$", metrics(fleet, node), re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
 def invocation(fleet: Fleet, node: str) -> str:
     return fleet.lab.run(node, f"systemctl show --property=InvocationID --value {UNITS[node]}").stdout
+
+
+def stops(fleet: Fleet, node: str) -> int:
+    said = fleet.lab.run(node, f"journalctl --unit={UNITS[node]} --grep='^Stopped ' --output=cat | wc -l").stdout
+    return int(said)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +122,7 @@ def test_a_scrape_that_takes_too_long_is_put_back(fleet: Fleet, before: dict[str
 
 def test_it_is_turned_on_with_one_restart_each(fleet: Fleet) -> None:
     starts = {node: invocation(fleet, node) for node in UNITS}
+    stopped = {node: stops(fleet, node) for node in UNITS}
     audit = fleet.play("audit", *ONLY)
     assert found(audit, NONE) == ["process_metrics.none"]
     assert {node: invocation(fleet, node) for node in UNITS} == starts
@@ -112,18 +134,50 @@ def test_it_is_turned_on_with_one_restart_each(fleet: Fleet) -> None:
         'ARGS="--collector.processes"'
     )
     restarted = {node: invocation(fleet, node) for node in UNITS}
-    for node, unit in UNITS.items():
+    for node in UNITS:
         assert restarted[node] != starts[node]
-        count = fleet.lab.run(node, f"journalctl --unit={unit} --grep='^Stopped ' --output=cat | wc -l").stdout
-        assert int(count) == (3 if node == DEBIAN else 1), "two more of it by the test before"
-        threads = re.search(r"^node_processes_threads (\S+)$", metrics(fleet, node), re.MULTILINE)
+        assert stops(fleet, node) == stopped[node] + 1
         counted = int(fleet.lab.run(node, "ls -d /proc/[0-9]*/task/* | wc -l").stdout)
-        assert threads
-        assert abs(float(threads[1]) - counted) < max(30, counted / 2)
+        assert abs(threads(fleet, node) - counted) < max(30, counted / 2)
 
     again = fleet.play("harden", *ONLY)
     assert [again.recap(node)["changed"] for node in (DEBIAN, ROLE, NONE)] == [0, 0, 0]
     assert {node: invocation(fleet, node) for node in UNITS} == restarted
+
+
+def test_every_metric_that_a_rule_or_the_dashboard_reads_of_a_node_is_exported(fleet: Fleet) -> None:
+    named = rules.metrics(*rules.expressions().values(), *rules.queries().values())
+    of_nodes = {name for name in named if name.startswith(("node_", "nodeward_"))}
+    assert len(of_nodes) > 8
+    assert fleet.play("harden", "--tags", "bird_watchdog", "--limit", DEBIAN).code == 0
+
+    def missing() -> set[str]:
+        return of_nodes - set(re.findall(r"^([a-z_0-9]+)[{ ]", metrics(fleet, DEBIAN), re.MULTILINE))
+
+    bird.until(lambda: not missing(), "the metrics of the watchdog")
+
+
+def test_a_leak_calls_in_a_real_prometheus_until_the_limit_is_raised(fleet: Fleet, tmp_path: Path) -> None:
+    """What incident B lacked; the alert waits for five minutes, so that its condition is what counts here."""
+    lab, limit = fleet.lab, "/proc/sys/kernel/pid_max"
+    had = lab.run(DEBIAN, f"cat {limit}").stdout
+    lab.run(DEBIAN, f"systemd-run --quiet --unit=leak --slice=kubepods-besteffort-podleak.slice python3 -c '{LEAK}'")
+    bird.until(lambda: threads(fleet, DEBIAN) > LEAKED, "the leak")
+    lab.run(DEBIAN, f"echo {int(threads(fleet, DEBIAN) / 0.85)} > {limit}")
+    pending = 'ALERTS{alertname="NodewardPidLimitNear"}'
+    try:
+        with server.scraping(f"{lab.address(DEBIAN)}:9100", tmp_path) as prometheus:
+            bird.until(lambda: prometheus.query(pending), "the alert")
+            [[_when, share]] = [each["value"] for each in prometheus.query("nodeward:pid_limit_share")]
+            assert 0.8 < float(share) < 0.95
+            assert fleet.play("harden", "--tags", "pid_limits", "--limit", DEBIAN).code == 0
+            bird.until(lambda: prometheus.query("nodeward:pid_limit_share < 0.5"), "the raised limit")
+            bird.until(lambda: not prometheus.query(pending), "the end of the alert")
+            assert threads(fleet, DEBIAN) > LEAKED, "the leak goes on"
+    finally:
+        lab.run(DEBIAN, "systemctl stop leak")
+        fleet.play("restore", "--tags", "pid_limits", "--limit", DEBIAN)
+        lab.run(DEBIAN, f"echo {had.strip()} > {limit}")
 
 
 def test_what_the_role_writes_anew_keeps_the_collector(fleet: Fleet) -> None:
@@ -135,7 +189,7 @@ def test_what_the_role_writes_anew_keeps_the_collector(fleet: Fleet) -> None:
 
 
 def test_restore_brings_it_back(fleet: Fleet, before: dict[str, list[str]]) -> None:
-    run = fleet.play("restore", *ONLY, "--limit", f"{DEBIAN},{ROLE}")
+    run = fleet.play("restore", "--tags", "process_metrics,bird_watchdog", "--limit", f"{DEBIAN},{ROLE}")
     assert run.code == 0
     for node, unit in UNITS.items():
         assert "node_processes" not in metrics(fleet, node)

@@ -53,8 +53,7 @@ STAGES = (
         ),
         limit=120,
     ),
-    # the first run fetches Debian's promtool (7 s)
-    Stage("docs", (_pytest("docs"),), limit=90),
+    Stage("docs", (_pytest("docs"),), limit=60),
     Stage(
         "unit",
         (

@@ -97,7 +97,7 @@ class ExporterHost(FakeHost):
         self.files["/proc/77/cmdline"] = "\0".join(words) + "\0"
         self.files["/proc/77/cgroup"] = f"0::/system.slice/{self.unit}\n"
 
-    def run(self, command: Sequence[str]) -> str:
+    def run(self, command: Sequence[str], _patience: float = 0.0) -> str:
         words = " ".join(command)
         if words == f"systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles {self.unit}":
             files = f"FragmentPath={self.fragment}\nDropInPaths={' '.join(self.drop_ins)}\n"
