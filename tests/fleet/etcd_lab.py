@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tests.fleet.fleet import NODES
 from tests.lab import LabError
-from tests.lab.etcd import Etcd, ask, coded
+from tests.lab.etcd import PKI, Etcd, ask, coded
 
 
 class EtcdLab(Etcd):
@@ -51,6 +52,30 @@ class EtcdLab(Etcd):
                 raise LabError("a member's database is not free after 60 s: " + str(list(map(self.status, NODES))))
             self.wait()
             time.sleep(0.2)
+
+    def start_alone(self, node: str, path: str) -> None:
+        """End the cluster, and start one of one member with a file (--config-file) that says nothing of a gateway."""
+        self.on_all(lambda _node: "systemctl stop etcd lab-static-pods pod-etcd-yaml; rm -rf /var/lib/etcd; true")
+        options = self._options(node)
+        options["initial-cluster"] = f"{node}={options['initial-advertise-peer-urls']}"
+        plain = {name: value for name, value in options.items() if "-file" not in name and "cert-auth" not in name}
+        lines = [f"{name}: {value if name == 'pre-vote' else json.dumps(value)}" for name, value in plain.items()]
+        for section in ("client", "peer"):
+            lines += [f"{section}-transport-security:", "  client-cert-auth: true"]
+            lines += [f"  {name}: {options[name]}" for name in ("cert-file", "key-file", "trusted-ca-file")]
+        text = ["# by hand", *lines, "heartbeat-interval: 100", "election-timeout: 1000", ""]
+        self.write(node, path, "\n".join(text))
+        unit, start = "/etc/systemd/system/etcd.service", f"ExecStart=/usr/bin/etcd --config-file={path}"
+        self.lab.run(
+            node, f"sed -i 's|^EnvironmentFile=.*||; s|^ExecStart=.*|{start}|' {unit}; systemctl daemon-reload"
+        )
+        self.lab.run(node, "systemctl enable --now etcd")
+
+    def etcdctl(self, node: str, words: str) -> str:
+        """Run etcdctl on a node, with that node's certificate."""
+        files = f"--cacert={PKI}/ca.crt --cert={PKI}/server.crt --key={PKI}/server.key"
+        told: str = self.lab.run(node, f"etcdctl --endpoints=https://127.0.0.1:2379 {files} {words}").stdout
+        return told
 
     def sizes(self) -> dict[str, int]:
         """The size of each member's database, in bytes."""

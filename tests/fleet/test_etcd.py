@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -246,6 +247,48 @@ def test_the_lab_s_cluster_is_reused_while_it_is_whole_and_else_made_anew(cluste
     cluster.lab.reset("node3")
     assert cluster.ensure() is True
     assert cluster.values() == dict.fromkeys(NODES, OLD)
+
+
+def test_a_member_without_a_gateway_is_hardened_and_defragmented_by_etcdctl(
+    cluster: EtcdLab, tmp_path: Path, record_property: Record
+) -> None:
+    """It was started with a file that says nothing of a gateway. Behind the last of the cluster, which it ends."""
+    path, node = "/etc/etcd.yml", "node1"
+    cluster.start_alone(node, path)
+    line = cluster.connection(node, 5.0)
+    line.request("POST", "/v3/maintenance/status", "{}")
+    assert line.getresponse().status == 404
+    line.close()
+    here, before = Fleet(cluster.lab, tmp_path, limit=LIMIT), cluster.read(node, path)
+    allowed = (*ONLY, "-e", "harden_allow=etcd_outage")
+
+    revision = _status(cluster, node)["header"]["revision"]
+    run = here.play("harden", *allowed)
+    assert (run.code, found(run, "etcd_timing.unseen")) == (0, [])
+    assert cluster.read(node, path) == before.replace(": 100\n", ": 250\n").replace(": 1000\n", ": 5000\n")
+    assert _status(cluster, node)["header"]["revision"] == revision + 2, "the lock's key came and went"
+    assert _saved(cluster, node) == "600 root\n"
+    # a look that finds nothing to do costs etcd no write
+    started = cluster.pids_of(node)
+    assert here.play("harden", *allowed).recap(node)["changed"] == 0
+    assert (cluster.pids_of(node), _status(cluster, node)["header"]["revision"]) == (started, revision + 2)
+
+    cluster.lab.run(node, "head -c 500000 /dev/zero | tr '\\0' x > /run/text")
+    for number in range(24):
+        cluster.etcdctl(node, f"put fill/{number} < /run/text")
+    cluster.etcdctl(node, "del --prefix fill/")
+    cluster.etcdctl(node, f"compact --physical {_status(cluster, node)['header']['revision']}")
+    cluster.etcdctl(node, "put ready x")  # bolt frees pages with a later write only
+    size = _status(cluster, node)["dbSize"]
+    run = here.play("defrag", "-e", "etcd_defrag_least_bytes=4000000", "-e", "etcd_defrag_any_version=true")
+    assert run.code == 0
+    record_property("measured", f"defragmented by etcdctl: {size} -> {_status(cluster, node)['dbSize']} bytes")
+    assert _status(cluster, node)["dbSize"] < size - 4000000
+
+
+def _status(cluster: EtcdLab, node: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(cluster.etcdctl(node, "endpoint status -w json"))[0]["Status"]
+    return told
 
 
 def _chosen_after(here: Fleet, wanted: str, unlike: str = "") -> str:

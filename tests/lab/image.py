@@ -24,7 +24,7 @@ PACKAGES = (
     "python3-pyroute2",  # what link_mtu is written on; see node.py for the node that lacks it
     "ifupdown",  # a manager of links beside systemd's own; neither runs until lab/manage says so
     "python3-yaml",  # for the kubelet's stand-in
-    "etcd-server",  # for the cluster of etcd.py, by units of its own
+    "etcd-server", "etcd-client",  # for the cluster of etcd.py, by units of its own
     "bird", "runit",  # BIRD as calico-node runs it, by lab-bird.service and not by the package's own
 )  # fmt: skip
 # debugfs and tracefs are the machine's own, and not read-only; the rest only takes time or log space.

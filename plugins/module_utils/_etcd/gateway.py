@@ -19,7 +19,10 @@ _SUM = 32
 
 
 class GatewayError(NodewardError):
-    """An answer other than yes; ``status`` is HTTP's, and 404 says that there is no gateway at all."""
+    """An answer other than yes; ``status`` is HTTP's.
+
+    404 says that there is no gateway at all, which reaches a user only where there is no other way (etcdctl.instead).
+    """
 
     def __init__(self, what: str, where: str, status: int) -> None:
         is_off = status == 404
@@ -29,7 +32,7 @@ class GatewayError(NodewardError):
             if is_off
             else "See the log of etcd"
         )
-        super().__init__("its HTTP gateway is off" if is_off else what, where, remedy)
+        super().__init__("its HTTP gateway is off, and the node has no etcdctl" if is_off else what, where, remedy)
         self.is_off = is_off
 
 

@@ -69,7 +69,7 @@ def test_what_etcdctl_does_not_say_is_an_error(told):
 def test_without_etcdctl_the_reason_and_both_remedies_are_told():
     host = off(program="")
     [found] = seen.look(host)
-    assert found.unseen == f"{CLIENT}: its HTTP gateway is off"
+    assert found.unseen == f"{CLIENT}: its HTTP gateway is off, and the node has no etcdctl"
     with pytest.raises(NodewardError) as error:
         Etcd(host, access.of(running.find(host)[0], host)).members()
     assert "enable-grpc-gateway: true" in error.value.remedy
