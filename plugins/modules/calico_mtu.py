@@ -54,6 +54,7 @@ options:
     description:
       - Seconds in which each pod of calico-node that was ready before has to be ready again after its restart. When
         one is not, what this run changed is put back, and the error says what Kubernetes says of that pod.
+      - A pod whose own probes allow it more for its start gets that.
     type: int
     default: 600
 extends_documentation_fragment:

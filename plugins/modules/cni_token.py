@@ -36,7 +36,7 @@ options:
     type: int
     default: 1
   pod_timeout:
-    description: Seconds in which the new pod has to be ready.
+    description: Seconds in which the new pod has to be ready, or those that its own probes allow, if that is more.
     type: int
     default: 600
 extends_documentation_fragment:

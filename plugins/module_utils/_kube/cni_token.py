@@ -118,9 +118,10 @@ def _wait(api: Api, daemon_set: Item, old: Item, waiting: Waiting) -> list[str]:
             line = f"{node}: a new pod of calico-node is ready"
             waiting.say(line)
             return [line]
-        if waiting.clock.now() - begin > waiting.limit:
+        limit = max([waiting.limit, *map(rollout.allowed, new)])
+        if waiting.clock.now() - begin > limit:
             raise NodewardError(
-                what=f"no new pod of calico-node is ready on {node} after {waiting.limit:.0f} s: "
+                what=f"no new pod of calico-node is ready on {node} after {limit:.0f} s: "
                 + ("; ".join(map(rollout.reason, new)) or "there is none"),
                 where=f"DaemonSet {daemon_set['metadata']['namespace']}/calico-node",
                 remedy="Mend that pod; no further node is touched",

@@ -155,7 +155,7 @@ class _Wait:
     def _judge(self, waiting: Mapping[str, Item | None], done: int) -> None:
         now = self._how.clock.now()
         for slot, pod in waiting.items():
-            limit = max(self._how.limit, _allowed(pod))
+            limit = max(self._how.limit, allowed(pod))
             if now - self._since[slot] > limit:
                 raise PodFailedError(
                     what=self._why(slot, pod, limit), where=self._ref.where, remedy="Mend that, then run again"
@@ -184,7 +184,7 @@ class _Wait:
         return [each for each in events if places.get(each, "/involvedObject/uid") == _uid(pod)]
 
 
-def _allowed(pod: Item | None) -> int:
+def allowed(pod: Item | None) -> int:
     """Return the seconds after its start in which no probe of a pod ends it."""
     containers = places.get(pod, "/spec/containers") or []
     return max((budget.present_seconds(each) or 0 for each in containers), default=0)

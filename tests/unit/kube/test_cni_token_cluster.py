@@ -106,6 +106,18 @@ def test_a_pod_that_does_not_get_ready_is_told(api):
         Cluster(api, ready_after=1000).run(REFUSED)
 
 
+def test_a_pod_within_its_own_budget_is_waited_for(api):
+    cluster, listed = Cluster(api, ready_after=150), Cluster.list
+
+    def with_a_startup_probe() -> None:
+        listed(cluster)
+        for each in api.lists[PODS]:
+            each["spec"]["containers"] = [{"name": "calico-node", "startupProbe": {"failureThreshold": 20}}]
+
+    cluster.list = with_a_startup_probe  # type: ignore[method-assign]
+    assert cluster.run(REFUSED)["changed"], "200 s by its own probe, over the 60 s that were given"
+
+
 @pytest.mark.parametrize("name", ["node9", ""])
 def test_a_node_without_a_pod(api, name):
     with pytest.raises(NodewardError, match="there is no pod of calico-node on node"):
