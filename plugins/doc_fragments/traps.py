@@ -154,7 +154,7 @@ options:
         default: false
       textfile_folder:
         description:
-          - Folder of node-exporter's textfile collector, for the metrics. C('') is for none.
+          - Folder of node-exporter's textfile collector, for the metrics. An empty text is for none.
           - When not given, the first of C(/var/lib/prometheus/node-exporter), C(/var/lib/node_exporter) and
             C(/var/lib/node-exporter) that is there.
         type: str

@@ -105,7 +105,7 @@ def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -
             id=f"{trap}.kills",
             severity="medium",
             where=watchdog.Config().events,
-            observed=f"{kills} kills in the last week",
+            observed=f"kills in the last week: {kills}",
             wanted="none",
             why="the watchdog treats what Calico does wrong, it does not mend it",
             remedy="Update Calico to 3.27.4, 3.28.1 or later; the file tells share, age and links before each kill",

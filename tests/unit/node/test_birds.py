@@ -29,7 +29,7 @@ TOLD: list[tuple[str, Bird, int, list[tuple[str, str]]]] = [
         [("remembered", "60 links, at least 40000 made")],
     ),
     ("many, by a BIRD that forgets them", replace(BIRD, links_made=40000), 0, []),
-    ("killed lately", BIRD, 2, [("kills", "2 kills in the last week")]),
+    ("killed lately", BIRD, 2, [("kills", "kills in the last week: 2")]),
 ]
 
 
