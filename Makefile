@@ -7,12 +7,14 @@
 # ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, api, fleet, drills)
 # STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
 # LAB        the lab's name
+# NODE       the node to diagnose
 # PYTHON     what .venv is made from; empty means the first of 3.13, 3.12, 3.11 and python3 that will do
 
 INVENTORY ?=
 ARGS ?=
 STAGES ?=
 LAB ?= default
+NODE ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -53,7 +55,7 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden restore audit test lint unit molecule api fleet drills bench lab-up lab-down lab-status setup clean
+.PHONY: help harden restore audit diagnose test lint unit molecule api fleet drills bench lab-up lab-down lab-status setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +68,9 @@ restore: $(if $(INVENTORY),,lab-up) controller ## bring back what was before the
 
 audit: $(if $(INVENTORY),,lab-up) controller ## report what harden would find, and change nothing
 	@$(playbook)
+
+diagnose: $(if $(INVENTORY),,lab-up) controller ## say why calico-node is 0/1 on NODE=name
+	@$(playbook) -e 'diagnose_node=$(NODE)'
 
 test: test-tools ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"
 	@$(stages) $(STAGES)

@@ -18,6 +18,7 @@ OTHER_VARIABLES = (
     "report_fail_on",
     "report_rules",
     "audit_rules",
+    "diagnose_node",
     "audit_fail_on",
     "harden_allow",
     "harden_pause",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
@@ -11,6 +9,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defra
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag import Policy
 
 from tests.unit.etcd.fake_cluster import FakeCluster
+from tests.unit.fake_host import FakeHost
 
 POLICY = Policy(allow=True)
 
@@ -71,8 +70,5 @@ def test_garbage_for_settings_is_said(tmp_path, capsys, text):
     assert capsys.readouterr().err
 
 
-def test_a_node_without_a_member_has_nothing_to_say(tmp_path, capsys):
-    settings = tmp_path / "settings.json"
-    settings.write_text(json.dumps({"least_bytes": 1, "most_in_use": 0.5, "any_version": False}))
-    assert defrag_service.main([str(settings)]) == 0
-    assert capsys.readouterr() == ("", "")
+def test_a_node_without_a_member_has_nothing_to_say():
+    assert defrag_service.serve(FakeHost({}), POLICY) == []

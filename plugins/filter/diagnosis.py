@@ -1,0 +1,70 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Why calico-node may be 0/1 on a node. Documented in diagnosis.yml."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Callable
+
+from ..plugin_utils._diagnose.pod import Pod, read
+from ..plugin_utils._diagnose.steps import Seen, likeliest, walked
+from .report import printable, report
+
+_NAME, _MEANING = 18, 12  # columns
+
+
+def diagnosis(
+    host: str,
+    variables: Mapping[str, Mapping[str, Any]],
+    pods: Sequence[Mapping[str, Any]] | None = None,
+    events: Sequence[Mapping[str, Any]] = (),
+    now: float | None = None,
+) -> list[str]:
+    """Return the walk through the traps and the likeliest cause, as lines for a terminal.
+
+    ``variables`` are hostvars after an audit of the host. ``pods`` and ``events`` are what the API server has of
+    calico-node, None where it was not asked.
+    """
+    [node] = report([host], variables, "audit", False)["nodes"]
+    if node["error"]:
+        return [printable(node["error"])]
+    results = [result for result in variables[host].values() if isinstance(result, Mapping) and "facts" in result]
+    cluster: Mapping[str, Any] | None = next(
+        (each["facts"].get("calico_probes") for each in results if "calico_probes" in (each["facts"] or {})), {}
+    )
+    seen = Seen(host, node["facts"], tuple(node["findings"]), cluster=cluster or {})
+    names = (str(seen.at("cni_token", "node") or host), host)  # its name in the cluster may be another one
+    pod = None if pods is None else _pod(pods, events, names, time.time() if now is None else now)
+    walk = walked(replace(seen, pod=pod))
+    lines = [f"Why calico-node may be 0/1 on {host}:", ""]
+    lines += [f"  {step:{_NAME}}{outcome.meaning:{_MEANING}} {outcome.seen}" for step, outcome in walk]
+    cause = likeliest(walk)
+    if cause is None:
+        lines += [
+            "",
+            "No cause was found. Not known: "
+            + (", ".join(s for s, o in walk if o.meaning == "not known") or "nothing"),
+        ]
+        lines += [
+            f"  {step}: {outcome.remedy}" for step, outcome in walk if outcome.meaning == "not known" and outcome.remedy
+        ]
+    else:
+        step, outcome = cause
+        lines += ["", f"Likeliest: {step}: {outcome.seen}", f"Then: {outcome.remedy}"]
+    return [printable(line) for line in lines]
+
+
+def _pod(
+    pods: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]], names: Sequence[str], now: float
+) -> Pod:
+    found = [read(pods, events, name, now) for name in names]
+    return next((pod for pod in found if pod.name), Pod())
+
+
+class FilterModule:
+    """Makes the filter known to Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"diagnosis": diagnosis}

@@ -1,0 +1,216 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""Why calico-node may be 0/1 on a node: the traps in the order in which a person would go through them. Pure.
+
+Each step says what was seen and what that means. Sources are the pages of the traps, in docs/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from .pod import Pod
+
+EXPLAINS, MAY_BE, UNKNOWN, NOT_IT = "explains it", "may be it", "not known", "is not it"
+
+# Shares of a limit on process ids at which new threads fail, and at which bursts may.
+FULL, NEARLY_FULL = 0.95, 0.8
+SPINS = 85.0  # percent of a core, the watchdog's threshold
+RECOVERS = 240  # seconds of BIRD's graceful restart in Calico's configuration
+SLOW = 0.2  # seconds for one round trip to the datastore; in incident D it was 0.23
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One node of a report. ``pod`` is None where no API server was asked; ``cluster`` has facts of calico_probes."""
+
+    name: str
+    facts: Mapping[str, Any]
+    findings: tuple[Mapping[str, Any], ...] = ()
+    pod: Pod | None = None
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, *path: str) -> Any:
+        """Return the fact at a path, None where there is none."""
+        value: Any = self.facts
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def found(self, trap: str, severities: Iterable[str] = ("high", "medium")) -> Mapping[str, Any] | None:
+        """Return the worst finding of a trap, if there is one that bad."""
+        return next(
+            (each for s in severities for each in self.findings if (each["trap"], each["severity"]) == (trap, s)), None
+        )
+
+    def heard(self, pattern: str) -> str:
+        """Return what Kubernetes said of the pod that has this pattern in it, '' where it said no such thing."""
+        return next((each for each in self.pod.said if re.search(pattern, each, re.IGNORECASE)), "") if self.pod else ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step came to. ``remedy`` is what mends it, where it is the cause."""
+
+    seen: str
+    meaning: str
+    remedy: str = ""
+
+
+def _pod(seen: Seen) -> Outcome:
+    pod = seen.pod
+    if pod is None:
+        return Outcome("no API server was asked", UNKNOWN, "Name one: harden_api_kubeconfig, or K8S_AUTH_KUBECONFIG")
+    if not pod.name:
+        return Outcome(
+            "there is no calico-node pod on this node",
+            EXPLAINS,
+            "kubectl describe daemonset calico-node (taints, nodeSelector)",
+        )
+    told = f"{pod.name} is {'ready' if pod.is_ready else 'not ready'}, {pod.restarts} restarts" + (
+        f"; {pod.said[0]}" if pod.said else ""
+    )
+    if pod.ended == "OOMKilled":
+        return Outcome(told, EXPLAINS, "Raise the memory limit of the container calico-node, or take it away")
+    if pod.waits in ("ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"):
+        return Outcome(told, EXPLAINS, f"Mend {pod.waits}: kubectl -n {pod.namespace} describe pod {pod.name}")
+    return Outcome(told, NOT_IT if pod.is_ready else UNKNOWN)
+
+
+def _process_ids(seen: Seen) -> Outcome:
+    limits = [each for each in seen.at("pid_limits", "limits") or [] if isinstance(each, Mapping)]
+    worst = max(limits, key=lambda each: float(each.get("share") or 0), default=None)
+    if worst is None:
+        return Outcome("the limits were not seen", UNKNOWN)
+    share = float(worst.get("share") or 0)
+    told = f"{worst.get('used')} of {worst.get('limit')} ({share:.0%}) of {worst.get('name')}"
+    said = seen.heard(r"resource temporarily unavailable|failed to create new OS thread|can't fork")
+    remedy = f"ansible-playbook nodeward.calico.harden --tags pid_limits --limit {seen.name}"
+    if share >= FULL or said:
+        return Outcome(f"{told}{said and f'; {said}'}", EXPLAINS, remedy)
+    return Outcome(told, MAY_BE if share >= NEARLY_FULL else NOT_IT, remedy)
+
+
+def _token(seen: Seen) -> Outcome:
+    answer = seen.at("cni_token", "answer")
+    said = seen.heard(r"\bunauthorized\b")
+    remedy = f"ansible-playbook nodeward.calico.harden --tags cni_token --limit {seen.name}"
+    if answer == "forbidden":
+        told = "the API server has forbidden it to read ClusterInformation"
+        return Outcome(told, MAY_BE, "Apply the ClusterRole calico-node of Calico's manifest again")
+    if answer == "refused":
+        return Outcome("the API server has refused it (401)", EXPLAINS, remedy)
+    if answer == "unreachable":
+        told = f"{seen.at('cni_token', 'server')} {seen.at('cni_token', 'said')}"
+        return Outcome(told, MAY_BE, "See why this node does not reach the API server: curl -k SERVER/livez on it")
+    if answer != "accepted":
+        return Outcome("there is none on this node", UNKNOWN)
+    return Outcome(f"it is accepted{said and f'; but {said}'}", MAY_BE if said else NOT_IT, remedy)
+
+
+def _bird(seen: Seen) -> Outcome:
+    birds = [each for each in seen.at("bird_watchdog", "birds") or [] if isinstance(each, Mapping)]
+    if not birds:
+        return Outcome(
+            "no BIRD of Calico runs here",
+            UNKNOWN,
+            "With BGP: kubectl logs calico-node; with VXLAN alone none is needed",
+        )
+    worst = max(birds, key=lambda each: float(each.get("share") or 0))
+    told = f"{worst.get('name')} takes {float(worst.get('share') or 0):.0f} % of a core, up for {worst.get('age')} s"
+    remedy = f"ansible-playbook nodeward.calico.harden --tags bird_watchdog --limit {seen.name}"
+    if float(worst.get("share") or 0) >= SPINS:
+        return Outcome(told, EXPLAINS, f"{remedy}; the watchdog kills it with SIGKILL, and peers keep the routes")
+    if float(worst.get("age") or 0) < RECOVERS:
+        return Outcome(told, MAY_BE, f"It has just started: wait until it is {RECOVERS} s old, then look again")
+    return Outcome(told, NOT_IT)
+
+
+def _peers(seen: Seen) -> Outcome:
+    said = seen.heard(r"BGP not established|number of node\(s\) with BGP peering established")
+    if said:
+        return Outcome(
+            said, MAY_BE, "Let 179/tcp through between the nodes, and see whether the peer's own calico-node is well"
+        )
+    return Outcome("nothing was said of them", UNKNOWN, "birdcl show protocols, in the container calico-node")
+
+
+def _mtu(seen: Seen) -> Outcome:
+    finding = seen.found("link_mtu")
+    if finding:
+        told = f"{finding['where']}: {finding['observed']}, wanted {finding['wanted']}"
+        return Outcome(told, MAY_BE, str(finding["remedy"]))
+    return (
+        Outcome("tunnels fit their uplink", NOT_IT)
+        if seen.at("link_mtu", "uplink")
+        else Outcome("no uplink was seen", UNKNOWN)
+    )
+
+
+def _datastore(seen: Seen) -> Outcome:
+    trip = seen.cluster.get("round_trip")
+    finding = seen.found("etcd_timing") or seen.found("rules", ("high",))
+    late = f"; etcd here: {finding['observed']}" if finding else ""
+    if not isinstance(trip, (int, float)):
+        return Outcome(
+            f"its round trip was not measured{late}",
+            MAY_BE if finding else UNKNOWN,
+            str(finding["remedy"]) if finding else "",
+        )
+    told = f"a round trip takes {1000 * trip:.0f} ms{late}"
+    remedy = (
+        str(finding["remedy"])
+        if finding
+        else "See the load of the API server and of etcd (etcd_disk_wal_fsync_duration_seconds)"
+    )
+    return Outcome(told, MAY_BE if trip >= SLOW or finding else NOT_IT, remedy)
+
+
+def _start(seen: Seen) -> Outcome:
+    needed, budget = seen.cluster.get("startup_needed"), seen.cluster.get("startup_budget")
+    if not isinstance(needed, (int, float)) or not isinstance(budget, (int, float)):
+        return Outcome("its budget was not looked at", UNKNOWN)
+    told = f"it needs {needed:.0f} s and is given {budget:.0f} s"
+    since = seen.pod.since if seen.pod else None
+    if needed > budget:
+        killed = seen.pod is None or seen.pod.restarts > 0 or not seen.pod.is_ready
+        return Outcome(
+            told, EXPLAINS if killed else MAY_BE, "ansible-playbook nodeward.calico.harden --tags calico_probes"
+        )
+    if since is not None and since < needed and not (seen.pod and seen.pod.is_ready):
+        return Outcome(
+            f"{told}, and it started {since:.0f} s ago", MAY_BE, f"Wait another {needed - since:.0f} s, then look again"
+        )
+    return Outcome(told, NOT_IT)
+
+
+Step = Callable[[Seen], Outcome]
+
+# What a step is called, in the order of the walk.
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("calico-node's pod", _pod),
+    ("process ids", _process_ids),
+    ("CNI token", _token),
+    ("BIRD", _bird),
+    ("BGP peers", _peers),
+    ("MTU", _mtu),
+    ("datastore", _datastore),
+    ("time to start", _start),
+)
+
+
+def walked(seen: Seen) -> list[tuple[str, Outcome]]:
+    """Go through all steps."""
+    return [(name, step(seen)) for name, step in STEPS]
+
+
+def likeliest(walk: Iterable[tuple[str, Outcome]]) -> tuple[str, Outcome] | None:
+    """Return the first step that explains it, else the first that may be it, None where there is none."""
+    steps = list(walk)
+    return next(_with(steps, EXPLAINS), None) or next(_with(steps, MAY_BE), None)
+
+
+def _with(steps: Iterable[tuple[str, Outcome]], meaning: str) -> Iterator[tuple[str, Outcome]]:
+    return (step for step in steps if step[1].meaning == meaning)
