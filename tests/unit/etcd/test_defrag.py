@@ -12,10 +12,11 @@ from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag impor
 
 from tests.unit.core.test_flag_formats import MANIFEST
 from tests.unit.etcd.a_node import MANIFEST_PATH, node
+from tests.unit.etcd.changing import members
 from tests.unit.etcd.fake_cluster import FakeCluster
-from tests.unit.etcd.test_member import both_ways, members
 
-__all__ = ["both_ways"]  # for every test below
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 MIB = 1024**2
 SAFE, UNSAFE = (3, 5, 23), (3, 4, 23)
 
