@@ -12,9 +12,15 @@ from ansible.plugins.action import ActionBase
 from ..filter.report import report
 from ..filter.report_lines import report_lines
 from ..plugin_utils._report import compare, keep
-from ..plugin_utils._report.findings import SEVERITIES, failures
-from ..plugin_utils._rules.judge import judged
-from ..plugin_utils._rules.load import Rule, RuleError, load
+from ..plugin_utils._report.findings import SEVERITIES, failures, unasked_rules
+
+try:
+    from ..plugin_utils._rules.judge import judged
+    from ..plugin_utils._rules.load import RuleError, load
+
+    _MISSING = ""
+except ImportError as error:
+    _MISSING = str(error)
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "kind": {"type": "str", "required": True, "choices": ["audit", "harden", "restore", "defrag"]},
@@ -33,11 +39,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _checked, given = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        try:
-            rules = load(given["rules"])
-        except RuleError as error:
-            raise AnsibleActionFail(str(error)) from error
-        model = self._model(task_vars or {}, given, rules)
+        model = self._model(task_vars or {}, given)
         fail_on = given["fail_on"] or ""
         result: dict[str, Any] = {"changed": False, "failures": failures(model, fail_on) if fail_on else {}}
         try:
@@ -48,7 +50,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": told, "lines": lines, "paths": {}}
         return {**result, "lines": report_lines(model, *paths.values()), "paths": paths}
 
-    def _model(self, variables: dict[str, Any], given: dict[str, Any], rules: list[Rule]) -> dict[str, Any]:
+    def _model(self, variables: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         check_mode = bool(self._task.check_mode)
         model: Any = report(
             variables["ansible_play_hosts_all"],
@@ -60,9 +62,27 @@ class ActionModule(ActionBase):
             tags=list(variables.get("ansible_run_tags", [])),
             skip_tags=list(variables.get("ansible_skip_tags", [])),
         )
-        model = judged(_plain(model), rules)
+        model = _judged(_plain(model), given["rules"])
         audit = keep.last_audit(given["folder"]) if given["kind"] == "harden" and not check_mode else None
         return compare.with_before(model, audit) if audit else dict(model)
+
+
+def _judged(model: dict[str, Any], folders: list[str]) -> dict[str, Any]:
+    """Return the report with what the rules in these folders find."""
+    if not folders:
+        return model
+    if _MISSING:
+        unasked = unasked_rules(_MISSING)
+        cluster = {**model["cluster"], "findings": [*model["cluster"]["findings"], unasked]}
+        return {
+            **model,
+            "cluster": cluster,
+            "severities": {**model["severities"], "info": model["severities"]["info"] + 1},
+        }
+    try:
+        return judged(model, load(folders))
+    except RuleError as error:
+        raise AnsibleActionFail(str(error)) from error
 
 
 def _plain(value: Any) -> Any:

@@ -27,9 +27,11 @@ def etcd_hosts(hosts: Iterable[str], variables: Variables) -> list[str]:
 def etcd_decision(hosts: Iterable[str], variables: Variables, restore: bool = False) -> dict[str, Any]:
     """Return ``findings``, and in ``due`` what each host's members need, by host; those that lead come last.
 
-    With ``restore`` those that have something to go back to; what each needs is in its own journal then.
+    With ``restore`` those that have something to go back to; what each needs is in its own journal then. ``first`` are
+    the hosts that come first of those of a cluster: before them a snapshot is saved.
     """
     due: dict[str, dict[str, Any]] = {}
+    first: list[str] = []
     findings: list[dict[str, Any]] = []
     hosts = list(hosts)
     for host in hosts:
@@ -38,9 +40,10 @@ def etcd_decision(hosts: Iterable[str], variables: Variables, restore: bool = Fa
     for decision in _going_back(hosts, variables) if restore else _decided(hosts, variables):
         found = [*_problems(decision)] if restore else [*_findings(decision, _policy(decision, variables))]
         findings += [finding.describe() for finding in found]
+        first += [member.host for member in decision.due[:1] if not decision.refused]
         for member in () if decision.refused else decision.due:
             due.setdefault(member.host, {})[decision.cluster_id] = dict(decision.wanted)
-    return {"changed": False, "changes": [], "findings": findings, "due": due}
+    return {"changed": False, "changes": [], "findings": findings, "due": due, "first": first}
 
 
 def etcd_kubeadm(hosts: Iterable[str], variables: Variables, restore: bool = False) -> dict[str, Any]:

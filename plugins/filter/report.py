@@ -49,7 +49,8 @@ def report(
     ``run`` is what else should be known of the run (when, limit, tags); it is kept as it is.
     """
     names = sorted(hosts)
-    nodes = [_node(host, _without_done(variables[host], variables), check_mode) for host in names]
+    told = {host: _of_kind(kind, _without_done(variables[host], variables)) for host in names}
+    nodes = [_node(host, each, check_mode) for host, each in told.items()]
     model: Report = {
         "format": FORMAT,
         "kind": kind,
@@ -147,6 +148,14 @@ def _without_done(told: Mapping[str, Any], variables: Mapping[str, Mapping[str, 
         return told
     findings = [finding for finding in decision["findings"] if not finding.get("mended")]
     return {**told, "etcd_decision_result": {**decision, "findings": findings}}
+
+
+def _of_kind(kind: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Take out of a defragmentation's results what its look at the nodes has foretold of a harden run."""
+    looked = told.get("node_result")
+    if kind != "defrag" or not looked:
+        return told
+    return {**told, "node_result": {**looked, **{part: [] for part in LISTS if part in looked}}}
 
 
 def _without_etcd(node: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,14 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from ..plugin_utils._rules.load import RuleError, load
+try:
+    from ..plugin_utils._rules.load import RuleError, load
+
+    _MISSING = ""
+except ImportError as error:
+    _MISSING = f"{error}. Rules need jmespath and PyYAML on the control machine: install them, or unset audit_rules."
 
 
 def unusable_rules(folders: str | Iterable[str]) -> str:
     """Return why the rules in these folders (a list, or a text with commas) cannot be used, '' where they can."""
-    given = folders.split(",") if isinstance(folders, str) else list(folders)
+    words = folders.split(",") if isinstance(folders, str) else list(folders)
+    given = [word for word in (str(each).strip() for each in words) if word]
+    if not given or _MISSING:
+        return _MISSING if given else ""
     try:
-        load(str(folder).strip() for folder in given)
+        load(given)
     except RuleError as error:
         return str(error)
     return ""

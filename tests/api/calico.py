@@ -33,9 +33,11 @@ Rule = Callable[[str, Item], bool]
 
 
 def kubeconfig(api: ApiServer, folder: Path, user: str = ADMIN) -> str:
-    """Write a user's kubeconfig and return its path."""
+    """Write a user's kubeconfig and return its path: whole at any moment, as threads share it."""
     path = folder / f"{user.replace(':', '-')}.conf"
-    path.write_text(api.kubeconfig(user))
+    staged = path.with_suffix(f".{threading.get_ident()}")
+    staged.write_text(api.kubeconfig(user))
+    staged.replace(path)
     return str(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ PLAY = """
   gather_facts: false
   roles:
     - role: nodeward.calico.report
-      report_kind: harden
+      report_kind: {kind}
 """
 
 LOOKED_AT = {"changed": False, "changes": [], "pending": [], "findings": [], "facts": {"pid_limits": {}}}
@@ -29,14 +30,16 @@ FOR_ALL = {
 }
 
 
-def report(tmp_path: Path, folder: Path, for_all: dict[str, object]) -> subprocess.CompletedProcess[str]:
+def report(
+    tmp_path: Path, folder: Path, for_all: dict[str, object], kind: str = "harden", **env: str
+) -> subprocess.CompletedProcess[str]:
     inventory = tmp_path / "hosts.json"
     nodes: dict[str, object] = {"hosts": {"n1": None, "n2": None}}
     inventory.write_text(
         json.dumps({"all": {"vars": {"node_result": LOOKED_AT, **for_all}, "children": {"nodes": nodes}}})
     )
     playbook = tmp_path / "play.yml"
-    playbook.write_text(PLAY)
+    playbook.write_text(PLAY.format(kind=kind))
     ansible = Path(sys.executable).parent / "ansible-playbook"
     return subprocess.run(
         [ansible, "-i", inventory, playbook, "-e", f"report_folder={folder}"],
@@ -44,7 +47,24 @@ def report(tmp_path: Path, folder: Path, for_all: dict[str, object]) -> subproce
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, **env},
     )
+
+
+def test_without_jmespath_an_audit_is_reported_without_rules(tmp_path: Path) -> None:
+    stub = tmp_path / "without"
+    stub.mkdir()
+    done = report(tmp_path, tmp_path / "kept", {}, "audit", PYTHONPATH=str(stub))
+    assert done.returncode == 0, done.stdout
+    assert json.loads((tmp_path / "kept/audit.json").read_text())["cluster"]["findings"] == []
+
+    (stub / "jmespath.py").write_text("raise ImportError('No module named jmespath')\n")
+    for kind in ("harden", "audit"):
+        done = report(tmp_path, tmp_path / "kept", {}, kind, PYTHONPATH=str(stub))
+        assert done.returncode == 0, done.stdout
+    told = json.loads((tmp_path / "kept/audit.json").read_text())
+    assert [finding["id"] for finding in told["cluster"]["findings"]] == ["rules.unasked"]
+    assert told["severities"]["info"] == 1
 
 
 @pytest.mark.parametrize("for_all", FOR_ALL.values(), ids=FOR_ALL)

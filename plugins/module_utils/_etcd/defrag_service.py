@@ -15,6 +15,7 @@ from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from . import defrag, seen
 from .defrag import Policy
+from .lock import LockTakenError
 
 # Seconds that a leader waits for members that are worth it, and between two looks at them.
 PATIENCE, INTERVAL = 3600.0, 30.0
@@ -38,8 +39,14 @@ def serve(host: Host, policy: Policy) -> list[dict[str, object]]:
     deadline = host.clock() + PATIENCE
     while _others_are_due(host, policy) and host.clock() < deadline:
         host.sleep(INTERVAL)
-    members: list[dict[str, object]] = defrag.run(host, policy, check_mode=False)["members"]
-    return members
+    while True:
+        try:
+            members: list[dict[str, object]] = defrag.run(host, policy, check_mode=False)["members"]
+            return members
+        except LockTakenError:  # that of another member takes its time
+            if host.clock() >= deadline:
+                raise
+            host.sleep(INTERVAL)
 
 
 def _others_are_due(host: Host, policy: Policy) -> list[str]:

@@ -63,12 +63,14 @@ class Etcdctl:
     def save(self, path: str, size: int) -> None:
         """Write a snapshot into a file, which it makes for root alone. Raises NodewardError, OSError."""
         self._host.make_folder(path.rpartition("/")[0])
-        self._run(["snapshot", "save", path], PATIENCE + size / SPEED)
         try:
+            self._run(["snapshot", "save", path], PATIENCE + size / SPEED)
             for _piece in checked(self._host.pieces(path), self._url):
                 pass  # 3.4 does not look whether the sum fits
         except NodewardError:
-            self._host.remove_file(path)
+            for left in (path, f"{path}.part"):  # it holds Secrets
+                if self._host.modified(left) is not None:
+                    self._host.remove_file(left)
             raise
 
     def _kept(self, lease: str, patience: float) -> dict[str, Any]:

@@ -29,6 +29,10 @@ class LockLostError(NodewardError):
     """The lease has ended, or may have: somebody else may have the lock by now."""
 
 
+class LockTakenError(NodewardError):
+    """Another run has the lock, and has kept it for as long as it was waited for."""
+
+
 class Lock:
     """The lock, held. ``keep`` has to be called at least every LEASE seconds; ``alive`` does it for a long call."""
 
@@ -112,7 +116,7 @@ def _take(host: Host, member: Etcd, lease: str, holder: str, patience: float, lo
         if told.get("succeeded"):
             return
         if host.clock() >= deadline:
-            raise NodewardError(
+            raise LockTakenError(
                 what=f"another run has the lock: {_holder(told)}",
                 where=f"etcd key {KEY}",
                 remedy=f"Wait for it to end, then run again; a killed one loses it after {LEASE} s",

@@ -65,8 +65,11 @@ class Seen:
     @property
     def runs_on(self) -> bool:
         """Whether a killed run has written for it what it does not run with yet."""
-        then = self.configured() if self.is_unfinished else None
-        return then is not None and bool(self.effective.differs(then))
+        if not self.is_unfinished:
+            return False
+        then = self.configured()
+        # of one that reads a file nobody can tell what it runs with, once that was written
+        return self.is_stale or (then is not None and bool(self.effective.differs(then)))
 
     def shown(self, wanted: Values) -> dict[str, Any]:
         """Shape it for results, as `decision.Member.read` takes it; ``wanted`` are the settings that matter."""

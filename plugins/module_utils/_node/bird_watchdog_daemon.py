@@ -41,7 +41,7 @@ from .bird_watchdog_decision import (
     decide,
     metrics,
     share,
-    told_kill,
+    told_kills,
     weigh,
 )
 from .bird_watchdog_io import BAD_CONFIG, append, ask, clock, evidence, kill, look, put, read, read_config, send
@@ -64,7 +64,7 @@ class Watchdog:
         self.unwritable: set[str] = set()
         for path in (f"{config.events}.1", config.events):
             with contextlib.suppress(OSError):
-                for event in filter(None, map(told_kill, read(path).splitlines())):
+                for event in told_kills(read(path).splitlines()):
                     if event.get("boot") == self.boot and event.get("daemon") in NAMES and event["uptime"] <= clock():
                         self.tracks[event["daemon"]].count(event.get("reason", ""), event["uptime"], event["time"])
 

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple
 
 NAMES = ("bird", "bird6")
@@ -193,13 +193,26 @@ def understand(text: str) -> Answer:
     return Answer(RECOVERING if recovering else "", unaware, known, len(established))
 
 
-def told_kill(line: str) -> dict[str, Any]:
-    """Return a kill by its line in the file of events, {} for what is none: lines may be damaged in any way."""
+def told_kills(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the kills that a file of events tells of, but those that failed: the line comes before the kill.
+
+    Lines may be damaged in any way.
+    """
+    kills: list[dict[str, Any]] = []
+    for line in lines:
+        event = _event(line)
+        if event.get("event") == "kill":
+            times: list[Any] = [event.get("time"), event.get("uptime")]
+            kills += [event] if all(type(each) in (int, float) and 0 <= each < 1e12 for each in times) else []
+        elif event.get("event") == "kill_failed" and kills and kills[-1].get("pid") == event.get("pid"):
+            kills.pop()
+    return kills
+
+
+def _event(line: str) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
         event = json.loads(line)
-        if isinstance(event, dict) and event.get("event") == "kill":
-            times: list[Any] = [event.get("time"), event.get("uptime")]
-            return event if all(type(each) in (int, float) and 0 <= each < 1e12 for each in times) else {}
+        return event if isinstance(event, dict) else {}
     return {}
 
 

@@ -78,7 +78,7 @@ def kills_last_week(host: Host) -> int:
     now = (int(booted.group(1)) if booted else 0) + _uptime(host)
     path = watchdog.Config().events
     lines = [line for each in (f"{path}.1", path) for line in (host.read_text(each) or "").splitlines()]
-    return sum(kill["time"] > now - WEEK for kill in map(watchdog.told_kill, lines) if kill)
+    return sum(kill["time"] > now - WEEK for kill in watchdog.told_kills(lines))
 
 
 def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -> Iterator[Finding]:

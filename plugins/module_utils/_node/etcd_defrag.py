@@ -15,8 +15,10 @@ from typing import Any
 
 from .._core import bundle
 from .._core.host import Host
-from .._core.plan import Plan, Refusal
+from .._core.host_processes import on_the_host
+from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, StartUnit, WriteFile
+from .._core.verbs.units import active_state
 from .._etcd import running
 from .._etcd.settings import LEAST_BYTES, MOST_IN_USE
 
@@ -46,7 +48,7 @@ _SERVICE = f"""\
 Description=Defragment the etcd of this node where that pays
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/env python3 -I {PROGRAM} {CONFIG}
+ExecStart={{python}} -I {PROGRAM} {CONFIG}
 # a leader waits an hour for the others; then its copy, the lock and what it waits for afterwards
 TimeoutStartSec=2h
 """
@@ -79,16 +81,34 @@ class Policy:
 
 @dataclass(frozen=True)
 class Facts:
-    """Whether a member of etcd runs on the node, and the texts of our files that are there, by path."""
+    """Whether a member of etcd runs on the node, and the texts of our files that are there, by path.
+
+    ``is_waiting``: the timer is active. ``failed``: what systemd says of the last turn, where that went wrong.
+    """
 
     has_member: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
+    is_waiting: bool = False
+    failed: str = ""
+    python: str = "/usr/bin/python3"
 
 
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
-    texts = {path: host.read_text(path) for path in PATHS}
-    return Facts(bool(running.find(host)), {path: text for path, text in texts.items() if text is not None})
+    texts = {path: text for path in PATHS for text in [host.read_text(path)] if text is not None}
+    return Facts(
+        # by name alone: a configuration that cannot be read is a matter of etcd_timing
+        has_member=bool(on_the_host(host, running.NAMES)),
+        texts=texts,
+        is_waiting=bool(texts) and active_state(host, TIMER) == "active",
+        failed=_failed(host) if texts else "",
+        python=host.interpreter(),
+    )
+
+
+def _failed(host: Host) -> str:
+    state = active_state(host, SERVICE)
+    return state if state == "failed" else ""
 
 
 def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
@@ -101,9 +121,12 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     refusals = tuple(_refusals(policy))
     if refusals:
         return Plan(refusals=refusals)
-    if not policy.timer or not facts.has_member:
-        return Plan(tuple(_absent(facts)))
-    return Plan(tuple(_present(facts, policy)))
+    findings = tuple(_findings(facts))
+    if not policy.timer:
+        return Plan(tuple(_absent(facts)), findings)
+    if not facts.has_member:
+        return Plan(findings=findings)  # one that is down for a while keeps its timer
+    return Plan(tuple(_present(facts, policy)), findings)
 
 
 def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
@@ -113,15 +136,15 @@ def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
     wanted = (
         bundle.program(defrag_service),
         json.dumps(config, indent=1) + "\n",
-        _SERVICE,
+        _SERVICE.format(python=facts.python),
         _TIMER.format(calendar=policy.timer.strip()),
         _WANTS,
     )
     missing = [(path, text) for path, text in zip(PATHS, wanted) if facts.texts.get(path) != text]
     for path, text in missing:
         yield WriteFile(path, facts.texts.get(path), text, _REASON)
-    if missing:
-        yield StartUnit(TIMER, _REASON)
+    if missing or not facts.is_waiting:  # a run that was killed, or somebody, left it stopped
+        yield StartUnit(TIMER, _REASON, calendar=policy.timer.strip())
 
 
 def _absent(facts: Facts) -> Iterator[Change]:
@@ -130,6 +153,29 @@ def _absent(facts: Facts) -> Iterator[Change]:
             yield RemoveFile(path, facts.texts[path], _ABSENT)
     if facts.texts:
         yield StartUnit(TIMER, _ABSENT)
+
+
+def _findings(facts: Facts) -> Iterator[Finding]:
+    if facts.failed:
+        yield Finding(
+            id=f"{TRAP}.turn_failed",
+            severity="medium",
+            where=SERVICE,
+            observed=facts.failed,
+            wanted="a turn that did it, or had nothing to do",
+            why="what the timer refuses or fails at, nobody else does",
+            remedy=f"journalctl -u {SERVICE}, mend that, then systemctl start {SERVICE}",
+        )
+    if facts.texts and not facts.has_member:
+        yield Finding(
+            id=f"{TRAP}.no_member",
+            severity="low",
+            where=TIMER,
+            observed="no etcd runs on this node",
+            wanted="a member of etcd, or no timer",
+            why="there is nothing that it could defragment",
+            remedy=f"Start etcd, or run harden with {TRAP}_timer empty for this node",
+        )
 
 
 def _refusals(policy: Policy) -> Iterator[Refusal]:

@@ -17,6 +17,8 @@ from .load import Rule
 
 TRAP = "rules"
 UNSEEN = ("unreachable", "failed", "not run")
+# What jmespath lets through beside its own errors, where a function meets what it does not know.
+UNFIT = (JMESPathError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 _LONGEST = 300  # characters of what was observed
 
 Model = dict[str, Any]
@@ -46,10 +48,10 @@ def _node(node: Model, rules: Iterable[Rule]) -> Model:
 def _found(rule: Rule, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         for each in _elements(rule, document):
-            if _asked(rule.when, each):
+            if _is_true(_asked(rule.when, each)):
                 yield _finding(rule, _text(_asked(rule.where, each)), _text(_asked(rule.observed, each)))
-    except JMESPathError as error:
-        why = " ".join(str(error).split())
+    except UNFIT as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
         yield Finding(
             id=f"{TRAP}.unfit", severity="low", where=rule.name, observed=why, wanted="a rule that can be asked here",
             why="one of its expressions does not fit what is there, so nobody knows what it would have found",
@@ -66,6 +68,11 @@ def _elements(rule: Rule, document: Mapping[str, Any]) -> list[Any]:
 
 def _asked(expression: str, document: Any) -> Any:
     return jmespath.search(expression, document, OPTIONS)
+
+
+def _is_true(value: Any) -> bool:
+    """Tell whether JMESPath takes it for true: a number is, 0 too."""
+    return not (value is None or value is False or (isinstance(value, (str, list, dict)) and not value))
 
 
 def _finding(rule: Rule, where: str, observed: str) -> dict[str, Any]:

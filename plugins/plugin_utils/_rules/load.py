@@ -60,16 +60,19 @@ def load(folders: Iterable[str]) -> list[Rule]:
 
 
 def _files(folder: str) -> list[Path]:
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise RuleError(f"{folder}: there is no such folder of rules. Mend audit_rules, or make it.")
-    return sorted(each for each in path.iterdir() if each.suffix in (".yml", ".yaml"))
+    try:
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            raise RuleError(f"{folder}: there is no such folder of rules. Mend audit_rules, or make it.")
+        return sorted(each for each in path.iterdir() if each.suffix in (".yml", ".yaml"))
+    except (OSError, RuntimeError) as error:
+        raise RuleError(f"{folder}: cannot be read: {error}. Mend audit_rules.") from error
 
 
 def _rules(path: Path) -> Iterator[Rule]:
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise RuleError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(told, list):
         raise RuleError(f"{path}: is no list of rules. Begin each with '- id: NAME', see docs/rules.md.")
@@ -109,7 +112,7 @@ def _compile(where: str, key: str, expression: str) -> None:
         return
     try:
         jmespath.compile(expression)
-    except JMESPathError as error:
+    except (JMESPathError, ValueError, RecursionError) as error:
         position = f" at position {error.lex_position + 1}" if isinstance(error, ParseError) else ""
         why = str(error).split("\n")[0].split(": Parse error")[0]
         raise RuleError(f"{where}: {key} is no JMESPath{position}: {expression!r} ({why}).") from error

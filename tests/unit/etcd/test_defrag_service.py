@@ -55,6 +55,30 @@ def test_a_leader_does_not_wait_for_ever():
     assert defrag_service.PATIENCE <= cluster.now < defrag_service.PATIENCE + 2 * defrag_service.INTERVAL
 
 
+def test_another_member_s_turn_is_waited_for():
+    cluster = Sized(others_until=0)
+    cluster.locked_by = "defragmentation of etcd node2"
+    free = cluster.sleep
+
+    def sleep(seconds: float) -> None:
+        free(seconds)
+        if cluster.now > 1000:
+            cluster.locked_by = ""
+
+    cluster.sleep = sleep  # type: ignore[method-assign]
+    [told] = defrag_service.serve(cluster, POLICY)
+    assert 1000 < cluster.now < 1200
+    assert told["after"] == cluster.in_use + 4096
+
+
+def test_a_lock_that_nobody_gives_back_is_an_error_in_the_end():
+    cluster = Sized(others_until=0)
+    cluster.locked_by = "somebody"
+    with pytest.raises(NodewardError, match="another run has the lock"):
+        defrag_service.serve(cluster, POLICY)
+    assert cluster.now >= defrag_service.PATIENCE
+
+
 def test_what_is_refused_is_an_error():
     cluster = Sized(others_until=0)
     cluster.version = "3.5.22"

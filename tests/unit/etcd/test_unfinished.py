@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -182,6 +183,21 @@ def test_a_file_that_was_written_after_the_start_needs_a_restart():
     [told] = [each.shown(VALUES) for each in seen.look(cluster)]
     assert told["stale"] is False
     assert Member.read("node1", {**told, "stale": True}).differs(VALUES)
+
+
+def test_a_restore_of_a_file_that_was_killed_before_its_restart_is_finished_too():
+    """What it runs with is read from the file, so nothing but the file's time tells that it is not that."""
+    cluster = FromFile()
+    cluster.files[cluster.PATH] = cluster.files[cluster.PATH].replace("250", "100").replace("5000", "1000")
+    cluster.files[note.PATH] = json.dumps({"name": "node1", "unit": "etcd.service", "changes": []})
+    cluster.now, cluster.written = 200.0, 100.0
+    [told] = etcd_timing.shown(etcd_timing.observe(cluster))["members"]
+    [decision] = decide_back([Member.read("node1", told)], {})
+    assert [member.name for member in decision.due] == ["node1"]
+    result = do(cluster, state="restored", clusters={"cafe": {}})
+    assert [change["target"] for change in result["changes"]] == ["restart etcd.service"]
+    assert note.PATH not in cluster.files
+    assert do(cluster, state="restored", clusters={"cafe": {}})["changed"] is False
 
 
 def test_a_restart_that_is_all_there_is_to_do_is_not_done_twice():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_followers_first_and_the_leader_last():
     assert result["findings"][-1]["wanted"] == "100/1000 ms"
 
 
+def test_each_cluster_has_a_snapshot_before_its_own_first_member():
+    variables = told()
+    for host in ("node1", "node2", "node3"):
+        other = copy.deepcopy(variables[host])
+        other["node_result"]["facts"]["etcd_timing"]["members"][0]["cluster_id"] = "events"
+        variables[f"events-{host}"] = other
+    result = etcd_decision([*HOSTS, *(f"events-{host}" for host in ("node1", "node2", "node3"))], variables)
+    assert list(result["due"]) == ["node2", "node3", "node1", "events-node2", "events-node3", "events-node1"]
+    assert result["first"] == ["node2", "events-node2"]
+
+
 def test_on_a_partial_view_nothing_is_due_and_it_is_said():
     result = etcd_decision(["node1", "node2"], told())
     assert result["due"] == {}
@@ -114,6 +126,7 @@ def test_the_way_back_is_for_those_whose_journal_knows_of_one_the_leader_last():
         "changes": [],
         "findings": [],
         "due": {},
+        "first": [],
     }
 
 
@@ -163,7 +176,13 @@ def test_on_the_way_back_kubeadm_s_copy_goes_when_nothing_waits():
 
 
 def test_without_etcd_there_is_nothing():
-    assert etcd_decision(["worker", "away"], told()) == {"changed": False, "changes": [], "findings": [], "due": {}}
+    assert etcd_decision(["worker", "away"], told()) == {
+        "changed": False,
+        "changes": [],
+        "findings": [],
+        "due": {},
+        "first": [],
+    }
 
 
 def test_ansible_finds_the_filters():

@@ -382,6 +382,12 @@ def test_who_is_held_back_by_whose_failure_is_told():
 ETCD = {"changed": True, "changes": [CHANGE], "pending": [], "findings": []}
 
 
+def test_a_defragmentation_does_not_tell_what_harden_would_do():
+    told = {"n1": {"node_result": CHANGED, "etcd_defrag_result": {"changed": True, "changes": [FILE], "findings": []}}}
+    [node] = report(told, told, "defrag", False)["nodes"]
+    assert (node["changes"], node["facts"]) == ([FILE], CHANGED["facts"])
+
+
 def test_several_keys_of_one_place_are_named_by_what_was_and_is():
     change = {**CHANGE, "target": "env /etc/etcd.env#A,B,C", "before": "A=1", "after": "A=2"}
     lines = report_lines(model_of({"n1": {**CHANGED, "changes": [change]}}), "/r")

@@ -18,7 +18,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdo
     Process,
     Sample,
     decide,
-    told_kill,
+    told_kills,
     understand,
     weigh,
 )
@@ -244,8 +244,8 @@ DAMAGED: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize("line", [case[1] for case in DAMAGED], ids=[case[0] for case in DAMAGED])
 def test_a_damaged_line_is_no_kill_and_no_traceback(line):
-    assert told_kill(KILL)["uptime"] == 5
-    assert told_kill(line) == {}
+    assert [kill["uptime"] for kill in told_kills([KILL])] == [5]
+    assert told_kills([line]) == []
     events = Config().events
     host = FakeHost({events: f"{line}\n{KILL}\n", "/proc/uptime": "10.0 1\n", "/proc/stat": "btime 1\n"})
     assert birds.kills_last_week(host) == 1
@@ -254,3 +254,11 @@ def test_a_damaged_line_is_no_kill_and_no_traceback(line):
 def test_the_configuration_is_read(tmp_path: Path):
     (tmp_path / "config").write_text(json.dumps({"threshold": 90, "mode": "observe", "daily_limit": 0}))
     assert read_config(str(tmp_path / "config")) == Config(threshold=90, mode="observe", daily_limit=0)
+
+
+def test_a_kill_that_failed_counts_for_nothing():
+    kill, other = (json.dumps({**json.loads(KILL), "pid": pid}) for pid in (7, 8))
+    failed = json.dumps({**json.loads(KILL), "event": "kill_failed", "pid": 8})
+    assert [each["pid"] for each in told_kills([kill, other, failed])] == [7]
+    assert [each["pid"] for each in told_kills([other, failed, kill, "{", failed])] == [7]
+    assert told_kills([failed]) == []

@@ -130,6 +130,35 @@ def test_a_rule_that_does_not_fit_what_is_there_is_told_of():
     assert "null" in finding["observed"]
 
 
+ODD = ["merge(facts.a, facts.absent)", "max_by(facts.mixed, &@)", "facts.mixed[::0]", "ceil(facts.huge)", "&name"]
+
+
+@pytest.mark.parametrize("expression", ODD)
+def test_what_jmespath_itself_stumbles_over_takes_no_report_with_it(expression):
+    facts = {"a": {}, "mixed": [1, "x", {}], "huge": float("inf")}
+    model = judged(
+        of(facts),
+        [rule(when=f"not_null({expression}, `true`)" if expression != "&name" else "name", observed=expression)],
+    )
+    assert [finding["id"] for finding in model["nodes"][0]["findings"]] == ["rules.unfit"]
+
+
+TRUTHS = [
+    ("`0`", True),
+    ("`1`", True),
+    ("'x'", True),
+    ("`false`", False),
+    ("''", False),
+    ("`[]`", False),
+    ("none", False),
+]
+
+
+@pytest.mark.parametrize(("expression", "is_true"), TRUTHS, ids=[row[0] for row in TRUTHS])
+def test_what_is_true_is_what_jmespath_takes_for_it(expression, is_true):
+    assert bool(found(judged(of({}), [rule(when=expression)]))) is is_true
+
+
 def test_long_texts_are_cut():
     [finding] = judged(of({"a": "x" * 9999}), [rule()])["nodes"][0]["findings"]
     assert len(finding["observed"]) < 400

@@ -68,6 +68,9 @@ FILES = [
     ("a mapping", "id: x", "is no list of rules"),
     ("nothing", "", "is no list of rules"),
     ("bytes", "\x00", "cannot be read"),
+    ("a tag that does not fit", "- !!bool foo", "cannot be read"),
+    ("a time that is none", "- !!timestamp foo", "cannot be read"),
+    ("depth", "[" * 5000, "cannot be read"),
 ]
 
 
@@ -81,6 +84,21 @@ def test_a_file_that_holds_no_rules_is_named(tmp_path, text, why):
 def test_a_folder_that_there_is_not_is_named():
     with pytest.raises(RuleError, match="/nowhere: there is no such folder of rules"):
         load(["/nowhere"])
+
+
+def test_an_expression_without_end_is_refused(tmp_path):
+    with pytest.raises(RuleError, match="when is no JMESPath"):
+        load([written(tmp_path, {**GOOD, "when": "!" * 5000 + "a"})])
+
+
+@pytest.mark.parametrize("folder", ["~nosuchuser/rules", "/proc/1/root/nowhere\0"])
+def test_a_folder_that_cannot_be_looked_at_is_named(folder):
+    with pytest.raises(RuleError):
+        load([folder])
+
+
+def test_no_folder_is_no_folder():
+    assert unusable_rules("") == unusable_rules(" , ") == unusable_rules([]) == ""
 
 
 def test_other_files_are_left_alone_and_folders_are_taken_together(tmp_path):

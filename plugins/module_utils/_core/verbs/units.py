@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -99,10 +100,14 @@ class ReloadUnit:
 
 @dataclass(frozen=True)
 class StartUnit:
-    """Start a unit of ours whose file is there, or stop it where the file has been taken away."""
+    """Start a unit of ours whose file is there, or stop it where the file has been taken away.
+
+    ``calendar`` is what a timer's OnCalendar= will say, so that systemd may judge it before anything is written.
+    """
 
     unit: str
     reason: Reason
+    calendar: str = ""
     before: None = None
     after: None = None
     follows: ClassVar[bool] = True
@@ -115,14 +120,17 @@ class StartUnit:
         """Return nothing: what runs follows the file."""
 
     def check(self, host: Host) -> None:
-        """Nothing can be told before the file is written."""
+        if self.calendar:
+            host.run(["systemd-analyze", "calendar", self.calendar])
 
     def act(self, host: Host) -> None:
         if self._is_there(host):
             host.run(["systemctl", "daemon-reload"])
-            host.run(["systemctl", "start", self.unit])
-        else:  # systemd still knows it, until it reads its files anew
-            host.run(["systemctl", "stop", self.unit])
+            # a timer that waits already goes on with its old time otherwise
+            host.run(["systemctl", "restart" if self.calendar else "start", self.unit])
+        else:  # systemd still knows it, until it reads its files anew, unless it never came to be loaded
+            with contextlib.suppress(NodewardError):
+                host.run(["systemctl", "stop", self.unit])
             host.run(["systemctl", "daemon-reload"])
 
     def verify(self, host: Host) -> None:
