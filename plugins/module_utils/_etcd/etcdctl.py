@@ -8,6 +8,7 @@ them in hexadecimal. It ends at once where a flag is in its environment as well,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,7 +100,9 @@ class Etcdctl:
         try:
             return self._host.run(["env", "-i", "ETCDCTL_API=3", *piped, *command], patience + GRACE)
         except NodewardError as error:
-            raise self._error(words, error.what.rpartition("Error: ")[2]) from error
+            # why a certificate is not trusted stands in its log only, and its error is that time has run out
+            why = re.search(r"x509: [^\"\\\n]*", error.what)
+            raise self._error(words, why[0] if why else error.what.rpartition("Error: ")[2]) from error
 
     def _error(self, words: Sequence[str], what: str) -> NodewardError:
         return NodewardError(f"etcdctl {' '.join(words[:2])}: {what}", self._url, "See the log of etcd")

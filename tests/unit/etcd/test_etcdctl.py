@@ -142,14 +142,26 @@ def test_any_other_answer_of_the_gateway_stays_an_error(status):
     assert cluster.typed == []
 
 
-def test_an_error_is_told_without_its_log_and_without_the_command_line():
+X509 = (
+    r'{"level":"warn","error":"rpc error: code = DeadlineExceeded desc = latest balancer error: connection error: '
+    r'desc = \"transport: authentication handshake failed: x509: certificate is valid for 10.0.0.1, not 127.0.0.1\""}'
+    "\nError: context deadline exceeded"
+)
+ERRORS = [
+    ('{"level":"warn","error":"long"} Error: etcdserver: bad leader transferee', "etcdserver: bad leader transferee"),
+    (X509, "x509: certificate is valid for 10.0.0.1, not 127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("said", "told"), ERRORS, ids=["its own", "a certificate"])
+def test_an_error_is_told_without_its_log_and_without_the_command_line(said, told):
     class Fails(Offline):
         def run(self, _command: Sequence[str], _patience: float = 0) -> str:
-            raise failed('{"level":"warn","error":"long"} Error: etcdserver: bad leader transferee')
+            raise failed(said)
 
     with pytest.raises(NodewardError) as error:
         Etcd(Fails(), Access(OWN)).move_leader("4d2")
-    assert error.value.what == "etcdctl move-leader 4d2: etcdserver: bad leader transferee"
+    assert error.value.what == f"etcdctl move-leader 4d2: {told}"
     assert error.value.where == OWN
 
 
