@@ -15,6 +15,7 @@ from .._core import io_priority
 from .._core.host import Host
 from .._core.plan import Finding, Plan
 from .._core.verbs import MANAGED_BY, Change, Reason, ReloadUnit, SetIoPriority, StartUnit, WriteFile
+from .._core.verbs.units import active_state
 from .._etcd.seen import Seen
 
 # Schedulers that look at the level of a priority (kernel Documentation/block/ioprio.rst; mq-deadline knows classes).
@@ -35,7 +36,7 @@ _TIMER_FILES = {
 Description=Give every thread of etcd its I/O priority
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/env python3 {SCRIPT}
+ExecStart={{python}} {SCRIPT}
 """,
     f"{UNITS}/{TIMER}": f"""\
 # {MANAGED_BY}.
@@ -51,9 +52,11 @@ OnUnitActiveSec=60
 
 @dataclass(frozen=True)
 class Facts:
-    """The texts of our files, by path."""
+    """The texts of our files, by path; whether our timer is active, and the interpreter of its program."""
 
     texts: Mapping[str, str | None] = field(default_factory=dict)
+    is_waiting: bool = False
+    python: str = "/usr/bin/python3"
 
 
 def observe(host: Host, members: Sequence[Seen]) -> Facts:
@@ -61,7 +64,9 @@ def observe(host: Host, members: Sequence[Seen]) -> Facts:
     paths = [_drop_in(each.site.unit) for each in members if _by_unit(each)]
     if any(_by_timer(each) for each in members):
         paths += [SCRIPT, *_TIMER_FILES]
-    return Facts({path: host.read_text(path) for path in paths})
+    texts = {path: host.read_text(path) for path in paths}
+    is_waiting = texts.get(SCRIPT) is not None and active_state(host, TIMER) == "active"
+    return Facts(texts, is_waiting, host.interpreter())
 
 
 def plan(facts: Facts, members: Sequence[Seen], trap: str) -> Plan:
@@ -99,11 +104,12 @@ def _with_drop_in(facts: Facts, each: Seen, trap: str) -> Iterator[Change]:
 
 
 def _with_timer(facts: Facts, timed: Sequence[Seen], trap: str) -> Iterator[Change]:
-    files = {SCRIPT: f"# {MANAGED_BY}.\n{inspect.getsource(io_priority)}", **_TIMER_FILES}
+    units = {path: text.format(python=facts.python) for path, text in _TIMER_FILES.items()}
+    files = {SCRIPT: f"# {MANAGED_BY}.\n{inspect.getsource(io_priority)}", **units}
     missing = [path for path, text in files.items() if facts.texts.get(path) != text]
     for path in missing:
         yield WriteFile(path, facts.texts.get(path), files[path], Reason(trap, _WHY, "low"))
-    if missing:
+    if missing or not facts.is_waiting:  # a run that was killed, or somebody, left it stopped
         yield StartUnit(TIMER, Reason(trap, "it sets every thread of etcd once a minute", "low"))
     if any(_lacks(each) for each in timed):
         yield SetIoPriority(SCRIPT, Reason(trap, _WHY, "low"))

@@ -230,6 +230,15 @@ def test_a_thread_that_lost_it_is_set_again():
     assert change.target == f"io-priority {etcd_io.SCRIPT}"
 
 
+def test_a_timer_that_is_stopped_is_started_again():
+    host = node()
+    host.commands = dict(COMMANDS)
+    apply(planned(host).changes, host)
+    host.commands[f"systemctl show --property=ActiveState --value {etcd_io.TIMER}"] = "inactive\n"
+    [change] = planned(host).changes
+    assert change.target == f"start {etcd_io.TIMER}"
+
+
 def test_systemd_gives_it_where_systemd_starts_etcd():
     host = node(arguments=("etcd", "--name=a"))
     host.files[f"/proc/{PID}/cgroup"] = "0::/system.slice/etcd.service\n"
