@@ -50,7 +50,7 @@ class Gateway:
         answer = self._host.send_http(request)
         try:
             told = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         if answer.status != 200 or not isinstance(told, dict):
             error = (
@@ -58,9 +58,9 @@ class Gateway:
                 if isinstance(told, dict)
                 else answer.body[:200]
             )
-            raise GatewayError(
-                f"{path} was answered with {answer.status}: {error or 'no JSON'}", self._url, answer.status
-            )
+            # etcd's own "not found", of a lease for example, comes as JSON; that there is no gateway, as plain text
+            status = 0 if isinstance(told, dict) else answer.status
+            raise GatewayError(f"{path} was answered with {answer.status}: {error or 'no JSON'}", self._url, status)
         return told
 
     def save(self, path: str, _size: int) -> None:

@@ -130,7 +130,7 @@ def test_the_gateway_is_asked_once_and_etcdctl_from_then_on():
     assert len(cluster.typed) == 2
 
 
-@pytest.mark.parametrize("status", [401, 403, 500, 503])
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
 def test_any_other_answer_of_the_gateway_stays_an_error(status):
     class Refuses(Offline):
         def send_http(self, _request: Request) -> Answer:
