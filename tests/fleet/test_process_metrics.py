@@ -105,11 +105,13 @@ def found(run: Run, node: str) -> list[str]:
 
 
 def test_a_scrape_that_takes_too_long_is_put_back(fleet: Fleet, before: dict[str, list[str]]) -> None:
-    """A file with very many metrics takes the exporter more than half a second, with the collector or without."""
+    """Very many metrics, and an exporter that runs for 100 ms and then stands still for 400: too slow on any machine."""
     much = "/var/lib/prometheus/node-exporter/much.prom"
-    fleet.lab.run(DEBIAN, f"seq 45000 | sed 's/.*/z_& 1/' > {much}")
+    fleet.lab.run(DEBIAN, f"seq 60000 | sed 's/.*/z_& 1/' > {much}")
+    stutter = "while :; do pkill -STOP prometheus-node; sleep 0.4; pkill -CONT prometheus-node; sleep 0.1; done"
+    fleet.lab.run(DEBIAN, f"systemd-run --quiet --unit=lab-stutter sh -c '{stutter}'")
     run = fleet.play("harden", *ONLY, "--limit", DEBIAN, "-e", "process_metrics_scrape_timeout=1")
-    fleet.lab.run(DEBIAN, f"rm {much}")
+    fleet.lab.run(DEBIAN, f"systemctl stop lab-stutter; pkill -CONT prometheus-node; rm {much}")
     assert run.code == 0
     assert found(run, DEBIAN) == ["process_metrics.put_back"]
     kept = "/var/lib/nodeward/process_metrics.put_back"

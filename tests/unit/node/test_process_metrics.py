@@ -165,7 +165,7 @@ def test_what_cannot_be_put_back_is_an_error():
 # --- what is left to a person -----------------------------------------------------------------------
 
 LEFT = [
-    ("no exporter", node(DEBIAN), {"/proc/77/comm": "bash\n"}, "none", "low"),
+    ("no exporter", node(DEBIAN), {"/proc/77/comm": "bash\n"}, "none", "info"),
     ("no unit", node(DEBIAN), {"/proc/77/cgroup": "0::/user.slice/session-1.scope\n"}, "by_hand", "medium"),
     ("a shell", node((PLAIN[0], PLAIN[1].replace("=/opt", "=/bin/sh -c /opt"))),
      {"/proc/77/comm": "node_exporter\n"}, "by_hand", "medium"),
