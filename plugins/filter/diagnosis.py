@@ -12,7 +12,8 @@ from ..plugin_utils._diagnose.pod import Pod, read
 from ..plugin_utils._diagnose.steps import Seen, likeliest, walked
 from .report import printable, report
 
-_NAME, _MEANING = 18, 12  # columns
+_NAME = 18  # columns
+_MEANING = 12
 
 
 def diagnosis(

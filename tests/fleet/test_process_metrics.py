@@ -105,7 +105,7 @@ def found(run: Run, node: str) -> list[str]:
 
 
 def test_a_scrape_that_takes_too_long_is_put_back(fleet: Fleet, before: dict[str, list[str]]) -> None:
-    """Very many metrics, and an exporter that runs for 100 ms and then stands still for 400: too slow on any machine."""
+    """Very many metrics, and an exporter that runs for 100 ms and then stands still for 400: too slow anywhere."""
     much = "/var/lib/prometheus/node-exporter/much.prom"
     fleet.lab.run(DEBIAN, f"seq 60000 | sed 's/.*/z_& 1/' > {much}")
     stutter = "while :; do pkill -STOP prometheus-node; sleep 0.4; pkill -CONT prometheus-node; sleep 0.1; done"

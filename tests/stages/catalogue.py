@@ -53,7 +53,7 @@ STAGES = (
         ),
         limit=120,
     ),
-    Stage("docs", (_pytest("docs"),), limit=60),
+    Stage("docs", (_pytest("docs"),), limit=90),
     Stage(
         "unit",
         (
@@ -72,7 +72,7 @@ STAGES = (
             Step("programs", (sys.executable, "-m", "tests.api")),
             _pytest("api"),
         ),
-        limit=1000,
+        limit=970,
     ),
     Stage("molecule", _molecule("default"), limit=350, in_order=True),
     # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
