@@ -55,7 +55,7 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden restore audit diagnose test lint unit molecule api fleet drills bench lab-up lab-down lab-status setup clean
+.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills bench lab-up lab-down lab-status setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ restore: $(if $(INVENTORY),,lab-up) controller ## bring back what was before the
 	@$(playbook)
 
 audit: $(if $(INVENTORY),,lab-up) controller ## report what harden would find, and change nothing
+	@$(playbook)
+
+defrag: $(if $(INVENTORY),,lab-up) controller ## defragment etcd where that pays, one member at a time
 	@$(playbook)
 
 diagnose: $(if $(INVENTORY),,lab-up) controller ## say why calico-node is 0/1 on NODE=name

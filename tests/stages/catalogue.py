@@ -61,7 +61,7 @@ STAGES = (
             _pytest("unit", "--numprocesses=2", "--cov", "--cov-report=", "--cov-fail-under=0"),
             Step("coverage of plugins", _tool("coverage", "report")),
         ),
-        limit=250,
+        limit=300,
     ),
     Stage("browser", (_pytest("browser"),), limit=60),
     Stage("lab", (_pytest("lab"),), limit=430),
@@ -76,6 +76,6 @@ STAGES = (
     ),
     Stage("molecule", _molecule("default"), limit=350, in_order=True),
     # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
-    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2750),
+    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2700),
     Stage("drills", (_pytest("drills"),), limit=370),
 )

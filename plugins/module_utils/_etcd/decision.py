@@ -79,6 +79,7 @@ class Member:
     configured: Values | None = None
     evidence: Evidence = field(default_factory=Evidence)
     peers: tuple[str, ...] = ()
+    peer_names: tuple[str, ...] = ()
     learners: tuple[str, ...] = ()
     flavour: str = ""
     obstacle: str = ""
@@ -104,6 +105,7 @@ class Member:
             configured=told.get("configured"),
             evidence=Evidence.read(told.get("evidence") or {}),
             peers=tuple(told.get("peers") or ()),
+            peer_names=tuple(told.get("peer_names") or ()),
             learners=tuple(told.get("learners") or ()),
             flavour=str(told.get("flavour") or ""),
             obstacle=str(told.get("obstacle") or ""),
@@ -132,6 +134,11 @@ class Decision:
     def listed(self) -> frozenset[str]:
         """The ids in etcd's own list of members, as any of those that were seen has it."""
         return frozenset(peer for member in self.members for peer in member.peers)
+
+    def called(self, member_id: str) -> str:
+        """Return a listed member's name with its id, or the id alone where none of those that were seen knows it."""
+        names = {peer: name for member in self.members for peer, name in zip(member.peers, member.peer_names) if name}
+        return f"{names[member_id]} ({member_id})" if member_id in names else member_id
 
     @property
     def missing(self) -> list[str]:
@@ -251,9 +258,9 @@ def partial(decision: Decision) -> Iterable[Problem]:
     if learners:
         yield Problem(f"a member is being added (learner {', '.join(learners)})", refused=True, id="partial")
     if decision.missing:
-        ids = ", ".join(decision.missing)
+        told = ", ".join(map(decision.called, decision.missing))
         yield Problem(
-            f"{len(decision.missing)} of {len(decision.listed)} members were not seen (ids {ids}), and "
+            f"{len(decision.missing)} of {len(decision.listed)} members were not seen ({told}), and "
             "the values have to be equal on all of them",
             refused=True,
             id="partial",

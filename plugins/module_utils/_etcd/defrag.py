@@ -15,6 +15,7 @@ from .._core.errors import NodewardError
 from .._core.formats import UnsureError
 from .._core.formats.yaml_lines import scalars
 from .._core.host import Host
+from .._core.plan import Finding
 from . import health, lock, quorum, seen, version
 from .lock import Lock
 from .member import OUTAGE, RESTART, Member, Wanted
@@ -127,7 +128,21 @@ class Result:
     changed: bool = False
 
     def shown(self) -> dict[str, Any]:
-        return {"changed": self.changed, "members": self.members, "changes": self.changes, "findings": []}
+        findings = [_finding(member).describe() for member in self.members]
+        return {"changed": self.changed, "members": self.members, "changes": self.changes, "findings": findings}
+
+
+def _finding(told: dict[str, Any]) -> Finding:
+    """Say what a defragmentation of one member wins, or would, and why."""
+    return Finding(
+        id=f"{TRAP}.pays" if told["pays"] else f"{TRAP}.does_not_pay",
+        severity="info",
+        where=f"etcd member {told['name']}",
+        observed=told["why"],
+        wanted=f"{told['before'] - told['in_use']} bytes given back, in about {told['predicted_seconds']:.0f} s",
+        why="what deleted keys have left counts towards etcd's quota",
+        remedy=f"ansible-playbook nodeward.calico.defrag, where it pays ({TRAP}_least_bytes, {TRAP}_most_in_use)",
+    )
 
 
 def run(host: Host, policy: Policy, check_mode: bool) -> dict[str, Any]:

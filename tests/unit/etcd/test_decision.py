@@ -110,7 +110,7 @@ def test_with_too_few_measurements_equal_values_are_kept_and_it_is_said():
 
 
 REFUSED: list[tuple[str, list[Member], dict[str, Any], str]] = [
-    ("a member was not seen", members()[:2], {}, "1 of 3 members were not seen (ids c3)"),
+    ("a member was not seen", members()[:2], {}, "1 of 3 members were not seen (c3)"),
     ("a member could not be asked", [*members()[:2], replace(members()[2], unseen="does not answer")], {},
      "node3: does not answer"),
     ("nobody told who is a member", [replace(member, peers=()) for member in members()], {}, "list of members"),
@@ -130,6 +130,12 @@ REFUSED: list[tuple[str, list[Member], dict[str, Any], str]] = [
     ("an absurd snapshot count", members(), {"snapshot_count": 10**30}, "at most 1000000000"),
     ("a quota near the database", members(), {"quota_backend_bytes": 10**8}, "below twice the largest database"),
 ]  # fmt: skip
+
+
+def test_a_member_that_was_not_seen_is_called_as_the_others_call_it():
+    seen = [replace(each, peer_names=("etcd1", "etcd2", "etcd3")) for each in members()][:2]
+    [problem] = [each for each in decided(seen).problems if each.id == "partial"]
+    assert "1 of 3 members were not seen (etcd3 (c3))" in problem.what
 
 
 @pytest.mark.parametrize(("seen", "policy", "why"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])

@@ -112,6 +112,15 @@ def test_without_consent_or_in_check_mode_it_only_tells(cluster):
     assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list"}
 
 
+def test_check_mode_says_what_it_would_win_or_why_nothing(cluster):
+    [finding] = do(cluster, check_mode=True)["findings"]
+    assert (finding["id"], finding["observed"]) == ("etcd_defrag.pays", "1000000000 bytes, 10% in use")
+    assert finding["wanted"].startswith("900000000 bytes given back, in about 2 s")
+    [finding] = do(cluster, check_mode=True, least_bytes=10**12)["findings"]
+    assert finding["id"] == "etcd_defrag.does_not_pay"
+    assert "below 1000000000000" in finding["observed"]
+
+
 def test_what_is_refused_touches_nothing(cluster):
     cluster.version = "3.4.23"
     with pytest.raises(NodewardError, match="can corrupt a database"):
