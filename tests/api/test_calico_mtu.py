@@ -13,7 +13,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import K
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Waiting
 
 from tests.api import ApiServer
-from tests.api.calico import NODES, Controllers, clear, put
+from tests.api.calico import NODES, Controllers, clear, hurried, put
 from tests.unit.kube.calico_objects import config, crd, custom, daemon_set, installation, installation_crd, operated
 
 SEEN = {name: {"name": "eth0", "mtu": 1450} for name in NODES}
@@ -95,7 +95,7 @@ def test_a_rollout_that_never_gets_ready_takes_the_config_map_back_too(api: ApiS
             node != "node1" or "nodeward.calico/veth-mtu" not in (each["metadata"].get("annotations") or {})
         )
         with pytest.raises(NodewardError, match=r"on node1 is not ready.*CrashLoopBackOff.*put back"):
-            run(admin, waiting=Waiting(3, lambda _line: None, every=0.2))
+            run(admin, waiting=hurried(3))
     assert (veth_mtu(api), template(api)["spec"]) == ("1450", before)
     assert "nodeward-journal" not in api.kubectl("get", "configmaps", "--namespace=kube-system", "--output=name")
 

@@ -21,7 +21,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout impo
 
 from tests.api import ApiServer
 from tests.api.build import CHECKOUT
-from tests.api.calico import NODES, Controllers, client, kubeconfig, put
+from tests.api.calico import NODES, Controllers, client, hurried, kubeconfig, put
 from tests.unit.kube.calico_objects import PROBES, daemon_set, deployment, installation, installation_crd, operated
 
 MANIFEST = objects.daemon_set("kube-system", "calico-node")
@@ -39,10 +39,11 @@ READER = {
 }
 
 
-def run(api: KubernetesApi, check: bool = False, limit: float = 20, **given: Any) -> dict[str, Any]:
+def run(api: KubernetesApi, check: bool = False, waiting: Waiting | None = None, **given: Any) -> dict[str, Any]:
     defaults = {name: spec.get("default") for name, spec in calico_probes.ARGUMENTS.items()}
     params = {**defaults, "allow": CONSENT, "round_trip": 1.0, **given}
-    return calico_probes.run(api, params, check, Waiting(limit, lambda _line: None, every=0.2), jmespath.search)
+    usual = Waiting(20, lambda _line: None, every=0.2)
+    return calico_probes.run(api, params, check, waiting or usual, jmespath.search)
 
 
 def live(api: ApiServer, namespace: str = "kube-system") -> dict[str, Any]:
@@ -240,7 +241,7 @@ def test_a_rollout_that_never_gets_ready_is_undone(api: ApiServer, admin: Kubern
             node != "node2" or places.get({"spec": {"template": template}}, f"{LIVENESS}/timeoutSeconds") == 1
         )
         with pytest.raises(NodewardError, match=r"on node2 is not ready.*CrashLoopBackOff back-off 5m0s.*put back"):
-            run(admin, limit=3)
+            run(admin, waiting=hurried(3))
         assert (live(api)["spec"], journal(api)) == (before, "")
         wait_until(lambda: _ready(api) == "True True True")
 

@@ -21,7 +21,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout impo
 from ansible_collections.nodeward.calico.plugins.module_utils._node import cni_token
 
 from tests.api import ApiServer
-from tests.api.calico import NODES, Controllers, client, put
+from tests.api.calico import NODES, Controllers, client, hurried, put
 from tests.api.tokens import signed
 from tests.unit.kube.calico_objects import crd, custom, daemon_set
 from tests.unit.node.test_cni_token import kubeconfig
@@ -172,7 +172,7 @@ def test_a_pod_that_does_not_come_again_stops_it(admin: KubernetesApi) -> None:
                 admin,
                 {"allow": [cluster.CONSENT], "seen": seen, "refused": 1},
                 False,
-                Waiting(1, lambda _l: None, every=0.2),
+                hurried(1),
             )
     told = replaced(admin, seen, refused=4)
     assert [finding["id"] for finding in told["findings"]] == ["cni_token.cluster_wide"]
