@@ -14,6 +14,7 @@ import yaml
 from jmespath.exceptions import JMESPathError, ParseError
 
 from ...module_utils._core.plan import SEVERITIES
+from .functions import RuleFunctions
 
 SCOPES = ("node", "fleet")
 EXPRESSIONS = ("each", "when", "where", "observed")
@@ -111,8 +112,33 @@ def _compile(where: str, key: str, expression: str) -> None:
     if not expression:
         return
     try:
-        jmespath.compile(expression)
+        told = jmespath.compile(expression).parsed
+        why, position = next(((why, _begin(expression, name)) for name, why in _uncallable(told)), ("", ""))
     except (JMESPathError, ValueError, RecursionError) as error:
         position = f" at position {error.lex_position + 1}" if isinstance(error, ParseError) else ""
         why = str(error).split("\n")[0].split(": Parse error")[0]
-        raise RuleError(f"{where}: {key} is no JMESPath{position}: {expression!r} ({why}).") from error
+    if why:
+        raise RuleError(f"{where}: {key} is no JMESPath{position}: {expression!r} ({why}).")
+
+
+def _begin(expression: str, function: str) -> str:
+    found = re.search(rf"\b{function}\s*\(", expression)
+    return f" at position {found.start() + 1}" if found else ""
+
+
+def _uncallable(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name each call that no node's facts can make right; JMESPath itself looks only when it gets there."""
+    children = [each for each in node.get("children", []) if isinstance(each, Mapping)]
+    for child in children:
+        yield from _uncallable(child)
+    if node.get("type") != "function_expression":
+        return
+    name, given = str(node["value"]), len(children)
+    function = RuleFunctions.FUNCTION_TABLE.get(name)
+    if function is None:
+        yield name, f"there is no function {name}()"
+        return
+    takes = function["signature"]
+    is_open = bool(takes and takes[-1].get("variadic"))
+    if given < len(takes) or (given > len(takes) and not is_open):
+        yield name, f"{name}() takes {len(takes)}{' or more' if is_open else ''}, not {given}"

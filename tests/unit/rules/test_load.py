@@ -48,6 +48,10 @@ BROKEN = [
     ("a broken expression", [{**GOOD, "when": "facts.[ == 1"}], "rule mine: when is no JMESPath at position 9"),
     ("a number without backticks", [{**GOOD, "when": "a > 5"}], "when is no JMESPath at position 5"),
     ("a text without an end", [{**GOOD, "where": "'node"}], "where is no JMESPath"),
+    ("a function that there is not", [{**GOOD, "when": "a && lenght(b)"}], "no JMESPath at position 6"),
+    ("too few words for a function", [{**GOOD, "each": "[share(`1`)]"}], "at position 2: "),
+    ("too many words for one", [{**GOOD, "where": "not_null(a, keys(b, c))"}], "keys() takes 1, not 2"),
+    ("none for one that takes some", [{**GOOD, "where": "merge()"}], "merge() takes 1 or more"),
     ("no mapping", ["x"], "rule 1 is no mapping"),
     ("the same id twice", [GOOD, GOOD], "this id is taken"),
 ]  # fmt: skip
