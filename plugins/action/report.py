@@ -12,15 +12,9 @@ from ansible.plugins.action import ActionBase
 from ..filter.report import report
 from ..filter.report_lines import report_lines
 from ..plugin_utils._report import compare, keep
-from ..plugin_utils._report.findings import SEVERITIES, failures, unasked_rules
-
-try:
-    from ..plugin_utils._rules.judge import judged
-    from ..plugin_utils._rules.load import RuleError, load
-
-    _MISSING = ""
-except ImportError as error:
-    _MISSING = str(error)
+from ..plugin_utils._report.findings import SEVERITIES, failures
+from ..plugin_utils._rules import entry
+from ..plugin_utils._rules.errors import RuleError
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "kind": {"type": "str", "required": True, "choices": ["audit", "harden", "restore", "defrag"]},
@@ -62,27 +56,12 @@ class ActionModule(ActionBase):
             tags=list(variables.get("ansible_run_tags", [])),
             skip_tags=list(variables.get("ansible_skip_tags", [])),
         )
-        model = _judged(_plain(model), given["rules"])
+        try:
+            model = entry.found(_plain(model), given["rules"])
+        except RuleError as error:
+            raise AnsibleActionFail(str(error)) from error
         audit = keep.last_audit(given["folder"]) if given["kind"] == "harden" and not check_mode else None
         return compare.with_before(model, audit) if audit else dict(model)
-
-
-def _judged(model: dict[str, Any], folders: list[str]) -> dict[str, Any]:
-    """Return the report with what the rules in these folders find."""
-    if not folders:
-        return model
-    if _MISSING:
-        unasked = unasked_rules(_MISSING)
-        cluster = {**model["cluster"], "findings": [*model["cluster"]["findings"], unasked]}
-        return {
-            **model,
-            "cluster": cluster,
-            "severities": {**model["severities"], "info": model["severities"]["info"] + 1},
-        }
-    try:
-        return judged(model, load(folders))
-    except RuleError as error:
-        raise AnsibleActionFail(str(error)) from error
 
 
 def _plain(value: Any) -> Any:

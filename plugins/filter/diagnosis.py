@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Callable
 
-from ..plugin_utils._diagnose.pod import Pod, read
-from ..plugin_utils._diagnose.steps import Seen, likeliest, walked
+from ..plugin_utils._diagnose.pod import read
+from ..plugin_utils._diagnose.steps import UNKNOWN, Outcome, Seen, likeliest, walked
 from .report import printable, report
 
 _NAME = 18  # columns
@@ -37,31 +37,23 @@ def diagnosis(
     )
     seen = Seen(host, node["facts"], tuple(node["findings"]), cluster=cluster or {})
     names = (str(seen.at("cni_token", "node") or host), host)  # its name in the cluster may be another one
-    pod = None if pods is None else _pod(pods, events, names, time.time() if now is None else now)
+    pod = None if pods is None else read(pods, events, names, time.time() if now is None else now)
     walk = walked(replace(seen, pod=pod))
     lines = [f"Why calico-node may be 0/1 on {host}:", ""]
     lines += [f"  {step:{_NAME}}{outcome.meaning:{_MEANING}} {outcome.seen}" for step, outcome in walk]
+    return [printable(line) for line in [*lines, "", *_end(walk)]]
+
+
+def _end(walk: Sequence[tuple[str, Outcome]]) -> list[str]:
+    """Return the likeliest cause and what mends it; where there is none, what is left to look at."""
     cause = likeliest(walk)
-    if cause is None:
-        lines += [
-            "",
-            "No cause was found. Not known: "
-            + (", ".join(s for s, o in walk if o.meaning == "not known") or "nothing"),
-        ]
-        lines += [
-            f"  {step}: {outcome.remedy}" for step, outcome in walk if outcome.meaning == "not known" and outcome.remedy
-        ]
-    else:
+    if cause:
         step, outcome = cause
-        lines += ["", f"Likeliest: {step}: {outcome.seen}", f"Then: {outcome.remedy}"]
-    return [printable(line) for line in lines]
-
-
-def _pod(
-    pods: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]], names: Sequence[str], now: float
-) -> Pod:
-    found = [read(pods, events, name, now) for name in names]
-    return next((pod for pod in found if pod.name), Pod())
+        return [f"Likeliest: {step}: {outcome.seen}", f"Then: {outcome.remedy}"]
+    unknown = [(step, outcome) for step, outcome in walk if outcome.meaning == UNKNOWN]
+    named = ", ".join(step for step, _outcome in unknown) or "nothing"
+    remedies = [f"  {step}: {outcome.remedy}" for step, outcome in unknown if outcome.remedy]
+    return [f"No cause was found. Not known: {named}", *remedies]
 
 
 class FilterModule:

@@ -6,25 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable
 
-try:
-    from ..plugin_utils._rules.load import RuleError, load
-
-    _MISSING = ""
-except ImportError as error:
-    _MISSING = f"{error}. Rules need jmespath and PyYAML on the control machine: install them, or unset audit_rules."
+from ..plugin_utils._rules import entry
 
 
 def unusable_rules(folders: str | Iterable[str]) -> str:
     """Return why the rules in these folders (a list, or a text with commas) cannot be used, '' where they can."""
-    words = folders.split(",") if isinstance(folders, str) else list(folders)
-    given = [word for word in (str(each).strip() for each in words) if word]
-    if not given or _MISSING:
-        return _MISSING if given else ""
-    try:
-        load(given)
-    except RuleError as error:
-        return str(error)
-    return ""
+    return entry.unusable(folders)
 
 
 class FilterModule:

@@ -44,7 +44,7 @@ class Sources(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 
 
 sys.meta_path.insert(0, Sources())
-from {entry} import main  # noqa: E402
+from {entry} import main
 
 sys.exit(main(sys.argv[1:]))
 """

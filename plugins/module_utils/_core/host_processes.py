@@ -1,12 +1,15 @@
 # Private to the collection nodeward.calico: may change in any release.
-"""Processes that are the node's own by the network that they are on: those of static pods too."""
+"""Whose processes are: the node's own by the network that they are on (those of static pods too), or a service's."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection
 
 from .host import Host
+
+_SERVICE = re.compile(r"/([^/\n]+\.service)(?=/|$)", re.MULTILINE)
 
 
 def on_the_host(host: Host, wanted: Collection[str]) -> list[int]:
@@ -16,8 +19,8 @@ def on_the_host(host: Host, wanted: Collection[str]) -> list[int]:
     """
     pids = sorted(int(entry) for entry in host.list_folder("/proc") if entry.isdigit())
     named = [pid for pid in pids if (host.read_text(f"/proc/{pid}/comm") or "").strip() in wanted]
-    own = (_network(host, "1") or _network(host, "self")) if named else None
-    return [pid for pid in named if _network(host, str(pid)) == own]
+    own = (namespace(host, "1", "net") or namespace(host, "self", "net")) if named else None
+    return [pid for pid in named if namespace(host, pid, "net") == own]
 
 
 def threads(host: Host, pid: int) -> list[int]:
@@ -25,7 +28,13 @@ def threads(host: Host, pid: int) -> list[int]:
     return [int(entry) for entry in host.list_folder(f"/proc/{pid}/task") if entry.isdigit()]
 
 
-def _network(host: Host, pid: str) -> str | None:
+def services(cgroup: str) -> list[str]:
+    """Return the services of systemd in the text of /proc/PID/cgroup, the innermost last."""
+    return _SERVICE.findall(cgroup)
+
+
+def namespace(host: Host, pid: int | str, kind: str) -> str | None:
+    """Return the namespace of a process of a kind ('net', 'pid'), None where nobody may look."""
     with contextlib.suppress(PermissionError):
-        return host.link_target(f"/proc/{pid}/ns/net")
+        return host.link_target(f"/proc/{pid}/ns/{kind}")
     return None

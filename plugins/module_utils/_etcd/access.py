@@ -34,7 +34,7 @@ class Access:
     certificate: str | None = field(default=None, repr=False)
     key: str | None = field(default=None, repr=False)
     grpc: str = ""
-    files: tuple[str, str, str] = ("", "", "")
+    files: tuple[str, ...] = ("", "", "")
 
     def reached(self, url: str) -> str:
         """Return where another member takes HTTP, for the address that it tells clients: as our own one does."""
@@ -85,13 +85,9 @@ def of(running: Running, host: Host) -> Access:
     # a server's certificate need not be one for clients: then etcd has another one for itself
     own = "client-" if _option(options, "client-cert-file") else ""
     ca, certificate, key = (_option(options, name) for name in ("trusted-ca-file", f"{own}cert-file", f"{own}key-file"))
-    return replace(
-        found,
-        ca=_file(host, running, ca),
-        certificate=_file(host, running, certificate),
-        key=_file(host, running, key),
-        files=(_place(host, running, ca), _place(host, running, certificate), _place(host, running, key)),
-    )
+    texts = [_file(host, running, path) for path in (ca, certificate, key)]
+    places = (_place(host, running, path, text) for path, text in zip((ca, certificate, key), texts))
+    return replace(found, ca=texts[0], certificate=texts[1], key=texts[2], files=tuple(places))
 
 
 def _nearest(urls: list[str]) -> str:
@@ -142,8 +138,7 @@ def _file(host: Host, running: Running, path: str) -> str | None:
     return text
 
 
-def _place(host: Host, running: Running, path: str) -> str:
-    """Return where the node has a file: by its own name where it is the same one, which outlives the process."""
-    seen = running.path(path)
-    is_same = path.startswith("/") and host.read_text(path) == host.read_text(seen)
-    return "" if not path else path if is_same else seen
+def _place(host: Host, running: Running, path: str, text: str | None) -> str:
+    """Return where the node has a file with this text: by its own name if it can, since that outlives the process."""
+    is_same = path.startswith("/") and host.read_text(path) == text
+    return "" if not path else path if is_same else running.path(path)

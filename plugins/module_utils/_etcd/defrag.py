@@ -16,12 +16,12 @@ from .._core.formats import UnsureError
 from .._core.formats.yaml_lines import scalars
 from .._core.host import Host
 from .._core.plan import Finding
-from . import health, lock, quorum, seen, version
+from . import health, lock, quorum, seen, thresholds, version
 from .lock import Lock
 from .member import OUTAGE, RESTART, Member, Wanted
 from .quorum import Cluster
 from .seen import Seen
-from .settings import LEAST_BYTES, MOST_IN_USE
+from .thresholds import LEAST_BYTES, MOST_IN_USE
 
 TRAP = "etcd_defrag"
 
@@ -33,10 +33,8 @@ BUDGET = 80.0
 EXTRA = 30.0
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "least_bytes": {"type": "int", "default": LEAST_BYTES},
-    "most_in_use": {"type": "float", "default": MOST_IN_USE},
+    **thresholds.OPTIONS,
     "allow": {"type": "bool", "default": False},
-    "any_version": {"type": "bool", "default": False},
 }
 
 
@@ -155,12 +153,9 @@ def run(host: Host, policy: Policy, check_mode: bool) -> dict[str, Any]:
 
 
 def _require_sane(policy: Policy) -> None:
-    if policy.least_bytes < 0 or not 0 < policy.most_in_use <= 1:
-        raise NodewardError(
-            what="least_bytes must not be below 0, and most_in_use must be above 0 and at most 1",
-            where="the variables etcd_defrag_*",
-            remedy="Mend them, then run again",
-        )
+    wrong = thresholds.wrong(policy.least_bytes, policy.most_in_use)
+    if wrong:
+        raise NodewardError(wrong, "the variables etcd_defrag_*", "Mend them, then run again")
 
 
 def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Result) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -11,12 +10,11 @@ from .._core.errors import NodewardError
 from .._core.formats import UnsureError
 from .._core.formats.yaml_lines import scalars
 from .._core.host import Host
-from .._core.host_processes import on_the_host
+from .._core.host_processes import on_the_host, services
 from .flavours import Running
 
 # In the path of every pod's cgroup, whatever the driver.
 PODS = "kubepods"
-SERVICE = re.compile(r"/([^/\n]+\.service)(?=/|$)", re.MULTILINE)
 
 # By the name of the process; k3s runs etcd within itself.
 NAMES = ("etcd", "k3s-server")
@@ -35,12 +33,12 @@ def _running(host: Host, pid: int) -> Iterator[Running]:
     arguments = tuple(_words(host.read_text(f"/proc/{pid}/cmdline")))
     cgroup = host.read_text(f"/proc/{pid}/cgroup") or ""
     environment = dict(word.partition("=")[::2] for word in _words(host.read_text(f"/proc/{pid}/environ")))
-    services = SERVICE.findall(cgroup)
+    found = services(cgroup)
     running = Running(
         pid,
         arguments,
         {name: value for name, value in environment.items() if name.startswith("ETCD_")},
-        unit=services[-1] if services and PODS not in cgroup else "",
+        unit=found[-1] if found and PODS not in cgroup else "",
         is_pod=PODS in cgroup,
         parent=_parent(host, pid),
     )

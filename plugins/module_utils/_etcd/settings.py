@@ -23,9 +23,6 @@ SNAPSHOT_COUNT = "snapshot-count"
 COMPACTION_MODE, COMPACTION_RETENTION = "auto-compaction-mode", "auto-compaction-retention"
 QUOTA = "quota-backend-bytes"
 
-# When a defragmentation pays: bytes to win at least, and the share of the database in use at most (etcd's mixin).
-LEAST_BYTES, MOST_IN_USE = 100 * 1024**2, 0.5
-
 # Always in this order: journals name places by it.
 NAMES = (HEARTBEAT, ELECTION, SNAPSHOT_COUNT, COMPACTION_MODE, COMPACTION_RETENTION, QUOTA)
 

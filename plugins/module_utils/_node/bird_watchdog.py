@@ -29,7 +29,7 @@ from .._core.verbs import (
     WriteFile,
 )
 from .._core.verbs.units import RUNNING, invocation, is_enabled
-from . import birds, processes
+from . import birds, processes, restore
 from .bird_watchdog_decision import CHOICES, Config, wrong
 from .bird_watchdog_files import CONFIG, DAEMON, UNIT, UNIT_FILE, texts
 from .birds import Bird
@@ -38,7 +38,6 @@ TRAP = "bird_watchdog"
 ALLOWS: tuple[str, ...] = ()
 
 LOGS = posixpath.dirname(Config().events)
-CGROUPS = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")  # by version
 
 # Where the textfile collector of node-exporter reads by default: Debian's package, prometheus.prometheus' role.
 TEXTFILE_FOLDERS = ("/var/lib/prometheus/node-exporter", "/var/lib/node_exporter", "/var/lib/node-exporter")
@@ -132,7 +131,7 @@ def observe(host: Host) -> Facts:
 
 def _started(host: Host) -> float:
     """Return when our unit's process was started, in seconds since 1970, 0 where it does not run."""
-    pids = "".join(host.read_text(f"{path}/{UNIT}/cgroup.procs") or "" for path in CGROUPS).split()
+    pids = "".join(host.read_text(f"{path}/{UNIT}/cgroup.procs") or "" for path in processes.SYSTEM_SLICES).split()
     return processes.started(host, int(pids[0])) if pids else 0.0
 
 
@@ -274,8 +273,4 @@ def _restarts(change: Change) -> bool:
     return isinstance(change, RestartUnit) and change.unit == UNIT
 
 
-def guard(
-    _facts: Facts, _changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
-) -> Iterator[Refusal]:
-    """Refuse nothing: without the watchdog a node is as it was."""
-    return iter(())
+guard = restore.refuse_nothing

@@ -146,7 +146,7 @@ class Watchdog:
             self.hold_back(track, process, verdict, Answer())
         elif verdict == DUE and track.due is None and self.config.random_delay:
             track.state, track.obstacle = WAITING, ""
-            track.due = now + random.uniform(0, self.config.random_delay)  # noqa: S311
+            track.due = now + random.uniform(0, self.config.random_delay)  # noqa: S311 - no secret
         elif verdict == DUE:
             self.act(track, process)
         if track.obstacle:

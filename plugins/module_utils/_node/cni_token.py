@@ -12,17 +12,16 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .._core.plan import Plan, Refusal
-from .._core.verbs import Change
+from .._core.plan import Plan
 from .._kube import kubeconfig, places
-from . import cni_token_findings
+from . import cni_token_findings, restore
 
 TRAP = "cni_token"
 ALLOWS: tuple[str, ...] = ()
@@ -234,15 +233,6 @@ def _rounded(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds)
 
 
-def guard(
-    facts: Facts, changes: Sequence[Change], policy: Policy | None = None, pending: Sequence[Change] = ()
-) -> Iterable[Refusal]:
-    """Nothing of this trap is in a node's journal."""
-    del facts, changes, policy, pending
-    return ()
-
-
-def going_back(facts: Facts, changes: Sequence[Change], policy: Policy) -> Plan:
-    """Plan nothing of its own."""
-    del facts, policy
-    return Plan(tuple(changes))
+# nothing of this trap is in a node's journal
+going_back = restore.in_order
+guard = restore.refuse_nothing

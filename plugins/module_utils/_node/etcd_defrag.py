@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,26 +17,25 @@ from .._core import bundle
 from .._core.host import Host
 from .._core.host_processes import on_the_host
 from .._core.plan import Finding, Plan, Refusal
-from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, StartUnit, WriteFile
+from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, StartUnit
 from .._core.verbs.units import active_state
-from .._etcd import running
-from .._etcd.settings import LEAST_BYTES, MOST_IN_USE
+from .._etcd import running, thresholds
+from .._etcd.thresholds import LEAST_BYTES, MOST_IN_USE
+from . import restore, timers
+from .timers import UNITS
 
 TRAP = "etcd_defrag"
 ALLOWS: tuple[str, ...] = ()
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "timer": {"type": "str", "default": ""},
-    "least_bytes": {"type": "int", "default": LEAST_BYTES},
-    "most_in_use": {"type": "float", "default": MOST_IN_USE},
-    "any_version": {"type": "bool", "default": False},
+    **thresholds.OPTIONS,
 }
 
 PROGRAM = "/usr/local/lib/nodeward/etcd_defrag.py"
 CONFIG = "/etc/nodeward/etcd_defrag.json"
-UNITS = "/etc/systemd/system"
 SERVICE, TIMER = "nodeward-etcd-defrag.service", "nodeward-etcd-defrag.timer"
-WANTS = f"{UNITS}/timers.target.d/99-zz-nodeward-etcd_defrag.conf"
+WANTS, _WANTS = timers.wants(TIMER, TRAP)
 PATHS = (PROGRAM, CONFIG, f"{UNITS}/{SERVICE}", f"{UNITS}/{TIMER}", WANTS)
 
 # systemd.time(7), "CALENDAR EVENTS": systemd itself judges the rest when the timer is started.
@@ -61,7 +60,6 @@ OnCalendar={{calendar}}
 # the members of a cluster take turns by a lock, and need not come at the same moment
 RandomizedDelaySec=15min
 """
-_WANTS = f"# {MANAGED_BY}.\n[Unit]\nWants={TIMER}\n"
 
 _REASON = Reason(
     TRAP, "what deleted keys have left counts towards etcd's quota, at which it takes no more writes", "low"
@@ -83,13 +81,13 @@ class Policy:
 class Facts:
     """Whether a member of etcd runs on the node, and the texts of our files that are there, by path.
 
-    ``is_waiting``: the timer is active. ``failed``: what systemd says of the last turn, where that went wrong.
+    ``is_waiting``: the timer is active. ``has_failed``: its last turn went wrong.
     """
 
     has_member: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     is_waiting: bool = False
-    failed: str = ""
+    has_failed: bool = False
     python: str = "/usr/bin/python3"
 
 
@@ -100,15 +98,10 @@ def observe(host: Host) -> Facts:
         # by name alone: a configuration that cannot be read is a matter of etcd_timing
         has_member=bool(on_the_host(host, running.NAMES)),
         texts=texts,
-        is_waiting=bool(texts) and active_state(host, TIMER) == "active",
-        failed=_failed(host) if texts else "",
+        is_waiting=bool(texts) and timers.is_waiting(host, TIMER),
+        has_failed=bool(texts) and active_state(host, SERVICE) == "failed",
         python=host.interpreter(),
     )
-
-
-def _failed(host: Host) -> str:
-    state = active_state(host, SERVICE)
-    return state if state == "failed" else ""
 
 
 def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
@@ -140,11 +133,8 @@ def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
         _TIMER.format(calendar=policy.timer.strip()),
         _WANTS,
     )
-    missing = [(path, text) for path, text in zip(PATHS, wanted) if facts.texts.get(path) != text]
-    for path, text in missing:
-        yield WriteFile(path, facts.texts.get(path), text, _REASON)
-    if missing or not facts.is_waiting:  # a run that was killed, or somebody, left it stopped
-        yield StartUnit(TIMER, _REASON, calendar=policy.timer.strip())
+    start = StartUnit(TIMER, _REASON, calendar=policy.timer.strip())
+    return timers.installed(dict(zip(PATHS, wanted)), facts.texts, facts.is_waiting, start, _REASON)
 
 
 def _absent(facts: Facts) -> Iterator[Change]:
@@ -156,12 +146,12 @@ def _absent(facts: Facts) -> Iterator[Change]:
 
 
 def _findings(facts: Facts) -> Iterator[Finding]:
-    if facts.failed:
+    if facts.has_failed:
         yield Finding(
             id=f"{TRAP}.turn_failed",
             severity="medium",
             where=SERVICE,
-            observed=facts.failed,
+            observed="failed",
             wanted="a turn that did it, or had nothing to do",
             why="what the timer refuses or fails at, nobody else does",
             remedy=f"journalctl -u {SERVICE}, mend that, then systemctl start {SERVICE}",
@@ -186,22 +176,10 @@ def _refusals(policy: Policy) -> Iterator[Refusal]:
             f"{TRAP}_timer",
             "Give one as in `systemd-analyze calendar weekly`, such as 'Sun *-*-* 03:00', or '' for no timer",
         )
-    if policy.least_bytes < 0 or not 0 < policy.most_in_use <= 1:
-        yield Refusal(
-            TRAP,
-            "least_bytes must not be below 0, and most_in_use must be above 0 and at most 1",
-            f"the variables {TRAP}_*",
-            "Mend them",
-        )
+    wrong = thresholds.wrong(policy.least_bytes, policy.most_in_use)
+    if wrong:
+        yield Refusal(TRAP, wrong, f"the variables {TRAP}_*", "Mend them")
 
 
-def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
-    """Leave the order as it is: the timer is stopped once its file is gone."""
-    return Plan(tuple(changes))
-
-
-def guard(
-    _facts: Facts, _changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
-) -> Iterable[Refusal]:
-    """Refuse nothing: without the timer a node is as it was."""
-    return ()
+going_back = restore.in_order  # the timer is stopped once its file is gone
+guard = restore.refuse_nothing

@@ -15,16 +15,16 @@ from .._core import io_priority
 from .._core.host import Host
 from .._core.plan import Finding, Plan
 from .._core.verbs import MANAGED_BY, Change, Reason, ReloadUnit, SetIoPriority, StartUnit, WriteFile
-from .._core.verbs.units import active_state
 from .._etcd.seen import Seen
+from . import timers
+from .timers import UNITS
 
 # Schedulers that look at the level of a priority (kernel Documentation/block/ioprio.rst; mq-deadline knows classes).
 HONEST = ("bfq", "cfq")
 
 SCRIPT = "/usr/local/lib/nodeward/etcd_io_priority.py"
-UNITS = "/etc/systemd/system"
 SERVICE, TIMER = "nodeward-etcd-io.service", "nodeward-etcd-io.timer"
-WANTS = f"{UNITS}/timers.target.d/99-zz-nodeward-etcd_timing.conf"
+WANTS, _WANTS = timers.wants(TIMER, "etcd_timing")
 
 _WHY = "what else writes to etcd's disk makes its fsync, and with it the heartbeats, wait (incident A1)"
 
@@ -46,7 +46,7 @@ Description=Give every thread of etcd its I/O priority, once a minute
 OnActiveSec=0
 OnUnitActiveSec=60
 """,
-    WANTS: f"# {MANAGED_BY}.\n[Unit]\nWants={TIMER}\n",
+    WANTS: _WANTS,
 }
 
 
@@ -65,7 +65,7 @@ def observe(host: Host, members: Sequence[Seen]) -> Facts:
     if any(_by_timer(each) for each in members):
         paths += [SCRIPT, *_TIMER_FILES]
     texts = {path: host.read_text(path) for path in paths}
-    is_waiting = texts.get(SCRIPT) is not None and active_state(host, TIMER) == "active"
+    is_waiting = texts.get(SCRIPT) is not None and timers.is_waiting(host, TIMER)
     return Facts(texts, is_waiting, host.interpreter())
 
 
@@ -106,11 +106,8 @@ def _with_drop_in(facts: Facts, each: Seen, trap: str) -> Iterator[Change]:
 def _with_timer(facts: Facts, timed: Sequence[Seen], trap: str) -> Iterator[Change]:
     units = {path: text.format(python=facts.python) for path, text in _TIMER_FILES.items()}
     files = {SCRIPT: f"# {MANAGED_BY}.\n{inspect.getsource(io_priority)}", **units}
-    missing = [path for path, text in files.items() if facts.texts.get(path) != text]
-    for path in missing:
-        yield WriteFile(path, facts.texts.get(path), files[path], Reason(trap, _WHY, "low"))
-    if missing or not facts.is_waiting:  # a run that was killed, or somebody, left it stopped
-        yield StartUnit(TIMER, Reason(trap, "it sets every thread of etcd once a minute", "low"))
+    start = StartUnit(TIMER, Reason(trap, "it sets every thread of etcd once a minute", "low"))
+    yield from timers.installed(files, facts.texts, facts.is_waiting, start, Reason(trap, _WHY, "low"))
     if any(_lacks(each) for each in timed):
         yield SetIoPriority(SCRIPT, Reason(trap, _WHY, "low"))
 

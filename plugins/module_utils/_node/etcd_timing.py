@@ -8,20 +8,19 @@ done here is what disrupts nothing and concerns one member alone: its I/O priori
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
-from .._core.verbs import Change
 from .._etcd import decision, seen, timing, unfinished, version
 from .._etcd.decision import DEFAULT_ELECTION, DEFAULT_HEARTBEAT, FIXED, MODES, Policy
 from .._etcd.evidence import Evidence
 from .._etcd.seen import Seen
 from .._etcd.settings import Value
 from .._etcd.timing import Problem
-from . import etcd_io
+from . import etcd_io, restore
 
 __all__ = ["ALLOWS", "OPTIONS", "TRAP", "Facts", "Policy", "going_back", "guard", "observe", "plan", "shown"]
 
@@ -83,16 +82,8 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     return Plan(findings=findings) + (etcd_io.plan(facts.io, facts.members, TRAP) if policy.io_priority else Plan())
 
 
-def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
-    """Leave the order as it is; what a member runs with waits for etcd_member, the node never does it."""
-    return Plan(tuple(changes))
-
-
-def guard(
-    _facts: Facts, _changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
-) -> Iterable[Refusal]:
-    """Refuse nothing: an I/O priority that goes back harms nobody."""
-    return ()
+going_back = restore.in_order  # what a member runs with waits for etcd_member, the node never does it
+guard = restore.refuse_nothing  # an I/O priority that goes back harms nobody
 
 
 def _stranded(name: str) -> Iterator[Finding]:

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .._core import unit_files
 from .._core.errors import NodewardError
 from .._core.host import Host
+from .._core.host_processes import namespace, services
 from .._core.http import Request
+from .._core.unit_files import Unit
 from .._core.verbs.units import invocation
-from .._etcd.flavours import unit as units
-from .._etcd.flavours.unit import Unit
-from .._etcd.running import SERVICE
 from . import processes
 
 # By the name of the process, of which the kernel keeps 15 characters.
@@ -67,21 +66,21 @@ class Exporter:
     def textfile_folder(self) -> str:
         """The folder that it reads now, '' for none."""
         program = posixpath.basename(self.words[0]) if self.words else ""
-        return (self.values(TEXTFILES) or [OF_DEBIAN.get(program, "")])[-1]
+        return self.value(TEXTFILES, OF_DEBIAN.get(program, ""))
 
     @property
     def url(self) -> str:
         """Where its metrics are, on this node."""
-        host, _colon, port = (self.values("web.listen-address") or [":9100"])[-1].rpartition(":")
-        path = (self.values("web.telemetry-path") or ["/metrics"])[-1]
+        host, _colon, port = self.value("web.listen-address", ":9100").rpartition(":")
+        path = self.value("web.telemetry-path", "/metrics")
         scheme = "https" if self.tls else "http"
         return f"{scheme}://{'127.0.0.1' if host in _EVERYWHERE else host}:{port}{path}"
 
-    def values(self, flag: str) -> list[str]:
-        """Return the values of a flag on the command line: --flag=value, --flag value."""
+    def value(self, flag: str, usual: str = "") -> str:
+        """Return the last value of a flag on the command line (--flag=value, --flag value), the usual one for none."""
         pairs = zip(self.words, (*self.words[1:], ""))
         found = [(word.partition("=")[2] if "=" in word else after) for word, after in pairs if _is(word, flag)]
-        return [value for value in found if value]
+        return ([usual] + [value for value in found if value])[-1]
 
     def has(self, flag: str) -> bool:
         """Tell whether it runs with a flag, be it one that Debian's build has by itself."""
@@ -115,13 +114,13 @@ def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
     if not words:
         return  # it has ended
     if processes.PODS in cgroup:
-        yield Exporter(pid, words, is_pod=True, sees_host=_pid_namespace(host, pid) == _pid_namespace(host, 1))
+        yield Exporter(pid, words, is_pod=True, sees_host=namespace(host, pid, "pid") == namespace(host, 1, "pid"))
         return
-    services = SERVICE.findall(cgroup)
-    unit = units.read(host, services[-1]) if services else None
+    found = services(cgroup)
+    unit = unit_files.read(host, found[-1]) if found else None
     one = Exporter(pid, words, unit=unit)
     files = {path: text for path, text in unit.files.items() if path != one.own} if unit else {}
-    config = (one.values("web.config.file") or [""])[-1]
+    config = one.value("web.config.file")
     yield Exporter(
         pid,
         words,
@@ -130,12 +129,6 @@ def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
         drop_in=host.read_text(one.own) if unit else None,
         invocation=invocation(host, unit.name) if unit else None,
     )
-
-
-def _pid_namespace(host: Host, pid: int) -> str | None:
-    with contextlib.suppress(PermissionError):
-        return host.link_target(f"/proc/{pid}/ns/pid")
-    return None
 
 
 def _is(word: str, flag: str) -> bool:

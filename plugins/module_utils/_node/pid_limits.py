@@ -33,6 +33,7 @@ from . import (
     pid_use,
     pods,
     processes,
+    restore,
     sysctl_floors,
     top,
     unit_limits,
@@ -161,9 +162,7 @@ def _around(facts: Facts, policy: Policy, pid_max: int) -> Plan:
     return logins + unit_limits.plan(facts.services, policy.tasks_max, TRAP)
 
 
-def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
-    """Leave the order as it is: none of these limits depends on another."""
-    return Plan(tuple(changes))
+going_back = restore.in_order  # none of these limits depends on another
 
 
 def guard(

@@ -30,7 +30,7 @@ from .._core.verbs import (
     SetKey,
     WriteFile,
 )
-from . import exporters, metrics_findings
+from . import exporters, metrics_findings, restore
 from .exporters import SWITCH, TEXTFILES, Exporter
 
 TRAP = "process_metrics"
@@ -274,14 +274,5 @@ def _require_well(host: Host, url: str, timeout: float) -> None:
 
 # --- restore ----------------------------------------------------------------------------------------
 
-
-def going_back(_facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
-    """Bring back everything, in the order that it comes in."""
-    return Plan(tuple(changes))
-
-
-def guard(
-    _facts: Facts, _changes: Sequence[Change], _policy: Policy | None = None, _pending: Sequence[Change] = ()
-) -> Iterator[Refusal]:
-    """Refuse nothing: without the collector a node is as it was."""
-    return iter(())
+going_back = restore.in_order
+guard = restore.refuse_nothing

@@ -11,6 +11,9 @@ from .._core.host import Host
 # In the path of every pod's cgroup, whatever the driver: kubepods, kubepods.slice, kubelet-kubepods.slice.
 PODS = "kubepods"
 
+# Where services of systemd have their cgroups, by version.
+SYSTEM_SLICES = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")
+
 # Clock ticks a second in /proc (USER_HZ, 100 on every platform that Kubernetes is built for).
 TICKS = 100
 

@@ -3,18 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.journal import Entry, Journal
 from .._core.links import MissingPackageError
-from .._core.plan import Finding, Plan
+from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import FOLLOW_UPS, Change, Reason, RestartUnit, change_at
 from .._core.verbs.links import LINK, PEER
 
 _WHY = "back to what it was before the first run"
+
+
+def in_order(_facts: object, changes: Sequence[Change], _policy: object) -> Plan:
+    """Leave the way back of a trap as it is, the last change first: `going_back` of those that need no other order."""
+    return Plan(tuple(changes))
+
+
+def refuse_nothing(
+    _facts: object, _changes: Sequence[Change], _policy: object = None, _pending: Sequence[Change] = ()
+) -> Iterable[Refusal]:
+    """Refuse nothing: `guard` of traps without which a node is as it was before them."""
+    return ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._core.host import Host
+from . import processes
 
 NAME = "rules"  # as a tag, and in results
 
@@ -25,7 +26,6 @@ SYSCTLS = (
 )
 SERVICES = ("NetworkManager", "firewalld", "systemd-networkd", "ufw")
 
-_CGROUPS = ("/sys/fs/cgroup/system.slice", "/sys/fs/cgroup/systemd/system.slice")  # by version
 _MANAGER = "/etc/NetworkManager/NetworkManager.conf"
 _MANAGER_FOLDERS = ("/usr/lib/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/etc/NetworkManager/conf.d")
 
@@ -33,7 +33,8 @@ _MANAGER_FOLDERS = ("/usr/lib/NetworkManager/conf.d", "/run/NetworkManager/conf.
 def observe(host: Host) -> dict[str, Any]:
     """Return the kernel's release, the parameters that are there, and the services that run; reads only."""
     values = {name: _number(host.read_text(f"/proc/sys/{name.replace('.', '/')}")) for name in SYSCTLS}
-    running = [name for name in SERVICES if any(host.is_folder(f"{folder}/{name}.service") for folder in _CGROUPS)]
+    slices = processes.SYSTEM_SLICES
+    running = [name for name in SERVICES if any(host.is_folder(f"{path}/{name}.service") for path in slices)]
     return {
         "kernel": (host.read_text("/proc/sys/kernel/osrelease") or "").strip(),
         "sysctls": {name: value for name, value in values.items() if value is not None},

@@ -32,9 +32,9 @@ class Pod:
     since: float | None = None
 
 
-def read(pods: Sequence[Item], events: Sequence[Item], node: str, now: float) -> Pod:
-    """Return the pod of a node; ``now`` is in seconds since 1970."""
-    mine = [pod for pod in pods if _at(pod, "spec", "nodeName") == node]
+def read(pods: Sequence[Item], events: Sequence[Item], names: Sequence[str], now: float) -> Pod:
+    """Return the pod of a node that has one of these names; ``now`` is in seconds since 1970."""
+    mine = [pod for name in names for pod in pods if _at(pod, "spec", "nodeName") == name]
     if not mine:
         return Pod()
     pod = mine[0]

@@ -39,11 +39,10 @@ class Seen:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
-    def found(self, trap: str, severities: Iterable[str] = ("high", "medium")) -> Mapping[str, Any] | None:
-        """Return the worst finding of a trap, if there is one that bad."""
-        return next(
-            (each for s in severities for each in self.findings if (each["trap"], each["severity"]) == (trap, s)), None
-        )
+    def found(self, trap: str) -> Mapping[str, Any] | None:
+        """Return the worst finding of a trap that is no small matter, if there is one."""
+        own = [each for each in self.findings if each["trap"] == trap]
+        return next((each for severity in ("high", "medium") for each in own if each["severity"] == severity), None)
 
     def heard(self, pattern: str) -> str:
         """Return what Kubernetes said of the pod that has this pattern in it, '' where it said no such thing."""
@@ -150,22 +149,14 @@ def _mtu(seen: Seen) -> Outcome:
 
 
 def _datastore(seen: Seen) -> Outcome:
-    trip = seen.cluster.get("round_trip")
-    finding = seen.found("etcd_timing") or seen.found("rules", ("high",))
-    late = f"; etcd here: {finding['observed']}" if finding else ""
-    if not isinstance(trip, (int, float)):
-        return Outcome(
-            f"its round trip was not measured{late}",
-            MAY_BE if finding else UNKNOWN,
-            str(finding["remedy"]) if finding else "",
-        )
-    told = f"a round trip takes {1000 * trip:.0f} ms{late}"
-    remedy = (
-        str(finding["remedy"])
-        if finding
-        else "See the load of the API server and of etcd (etcd_disk_wal_fsync_duration_seconds)"
-    )
-    return Outcome(told, MAY_BE if trip >= SLOW or finding else NOT_IT, remedy)
+    trip, finding = seen.cluster.get("round_trip"), seen.found("etcd_timing")
+    told, meaning = "its round trip was not measured", UNKNOWN
+    if isinstance(trip, (int, float)):
+        told, meaning = f"a round trip takes {1000 * trip:.0f} ms", MAY_BE if trip >= SLOW else NOT_IT
+    if finding:
+        return Outcome(f"{told}; etcd here: {finding['observed']}", MAY_BE, str(finding["remedy"]))
+    remedy = "See the load of the API server and of etcd (etcd_disk_wal_fsync_duration_seconds)"
+    return Outcome(told, meaning, "" if meaning == UNKNOWN else remedy)
 
 
 def _start(seen: Seen) -> Outcome:

@@ -26,19 +26,6 @@ def everywhere(model: Mapping[str, Any]) -> Iterator[tuple[str, Finding]]:
             yield node["name"], finding
 
 
-def unasked_rules(why: str) -> Finding:
-    """Tell that no rule was asked, since a package is missing on the control machine."""
-    return plan.Finding(
-        id="rules.unasked",
-        severity="info",
-        where="the control machine",
-        observed=why,
-        wanted="jmespath, in which rules are written",
-        why="rules find what no trap mends, such as a full connection table",
-        remedy="Install jmespath for the Python that runs Ansible",
-    ).describe()
-
-
 def count(findings: Iterable[Finding]) -> dict[str, int]:
     """Return how many there are of each severity, the worst first."""
     numbers = dict.fromkeys(SEVERITIES, 0)

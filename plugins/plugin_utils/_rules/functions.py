@@ -4,29 +4,37 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import jmespath
 from jmespath.functions import Functions, signature
 
+_Method = TypeVar("_Method")
 
-class RuleFunctions(Functions):  # type: ignore[misc]
+
+def _takes(number: int) -> Callable[[_Method], _Method]:
+    """Declare a function of so many arguments, each of any type."""
+    return cast("Callable[[_Method], _Method]", signature(*({"types": []},) * number))
+
+
+class RuleFunctions(Functions):  # type: ignore[misc]  # jmespath ships no types
     """JMESPath's functions and ours."""
 
-    @signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
+    @_takes(2)
     def _func_share(self, part: Any, whole: Any) -> float | None:
         """share(part, whole): the quotient of two numbers, null where that is none."""
         if _is_number(part) and _is_number(whole) and whole > 0:
             return float(round(part / whole, 4))
         return None
 
-    @signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
+    @_takes(2)
     def _func_older(self, version: Any, than: Any) -> bool | None:
         """older(version, than): whether a version ("v3.26.1", [3, 26, 1]) is before another; null: unknown."""
         one, other = _version(version), _version(than)
         return one < other if one and other else None
 
-    @signature({"types": []})  # type: ignore[untyped-decorator]
+    @_takes(1)
     def _func_unique(self, values: Any) -> list[Any]:
         """unique(array): its values, each once, without null."""
         found: list[Any] = []
@@ -35,7 +43,7 @@ class RuleFunctions(Functions):  # type: ignore[misc]
                 found.append(value)
         return found
 
-    @signature({"types": []}, {"types": []})  # type: ignore[untyped-decorator]
+    @_takes(2)
     def _func_nonzero(self, value: Any, otherwise: Any) -> Any:
         """nonzero(value, otherwise): the value, or the other one where it is 0 or null."""
         return value or otherwise

@@ -14,16 +14,13 @@ import yaml
 from jmespath.exceptions import JMESPathError, ParseError
 
 from ...module_utils._core.plan import SEVERITIES
+from .errors import RuleError
 from .functions import RuleFunctions
 
 SCOPES = ("node", "fleet")
 EXPRESSIONS = ("each", "when", "where", "observed")
 TEXTS = ("wanted", "why", "remedy")
 _NEEDED = ("id", "scope", "severity", "when", "where", "observed", *TEXTS)
-
-
-class RuleError(Exception):
-    """A rule that cannot be used; the message names its file, itself and what to do."""
 
 
 @dataclass(frozen=True)

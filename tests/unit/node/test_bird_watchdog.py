@@ -17,10 +17,9 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import
     change_at,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs.units import RUNNING
-from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog
+from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog, processes
 from ansible_collections.nodeward.calico.plugins.module_utils._node import restore as way_back
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog import (
-    CGROUPS,
     LOGS,
     TEXTFILE_FOLDERS,
     TRAP,
@@ -244,7 +243,7 @@ def test_an_empty_folder_of_somebody_else_stays():
 def test_a_run_that_was_killed_before_the_restart_is_finished_by_the_next():
     host = installed()
     host.files |= {
-        f"{CGROUPS[1]}/{UNIT}/cgroup.procs": "77\n",
+        f"{processes.SYSTEM_SLICES[1]}/{UNIT}/cgroup.procs": "77\n",
         "/proc/77/stat": f"77 (python3) S {'0 ' * 18}500 0",
         "/proc/stat": "cpu 1\nbtime 1699999000\n",
     }

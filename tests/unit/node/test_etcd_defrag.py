@@ -13,7 +13,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import
     StartUnit,
     WriteFile,
 )
-from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_defrag
+from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_defrag, timers
 from ansible_collections.nodeward.calico.plugins.module_utils._node.etcd_defrag import Facts, Policy
 
 from tests.unit.etcd.a_node import PID
@@ -58,7 +58,7 @@ def test_where_it_is_asked_for_it_comes_once():
 @pytest.mark.parametrize(
     ("policy", "path", "text"),
     [
-        (WEEKLY, f"{etcd_defrag.UNITS}/{etcd_defrag.TIMER}", "\nOnCalendar=Sun *-*-* 03:00\n"),
+        (WEEKLY, f"{timers.UNITS}/{etcd_defrag.TIMER}", "\nOnCalendar=Sun *-*-* 03:00\n"),
         (Policy(timer="weekly", least_bytes=7), etcd_defrag.CONFIG, '"least_bytes": 7'),
         (Policy(timer="weekly", any_version=True), etcd_defrag.CONFIG, '"any_version": true'),
     ],

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.nodeward.calico.plugins.filter.rules import unusable_rules
-from ansible_collections.nodeward.calico.plugins.plugin_utils._rules.load import RuleError, load
+from ansible_collections.nodeward.calico.plugins.plugin_utils._rules.errors import RuleError
+from ansible_collections.nodeward.calico.plugins.plugin_utils._rules.load import load
 
 OURS = Path(__file__).parents[3] / "roles/report/files/rules"
 GOOD = {

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..._core import unit_files
 from ..._core.formats import UnsureError, env, unit_flags
 from ..._core.host import Host
 from ..settings import NAMES, variable
-from . import unit as units
 from .base import UNIT, Flavour, Place, Running, Site
-from .unit import Unit
+from .unit import EtcdUnit, why_it_would_not_start
 
 FLAVOUR = Flavour("systemd", restarts=UNIT, priority_by_unit=True)
 KUBESPRAY = Flavour(
@@ -41,15 +41,16 @@ def recognise(running: Running, host: Host) -> Site | None:
     is_container = not name
     if is_container:
         name = next((unit for unit, path in CONTAINERS.items() if _is_of(host.read_text(path), running)), "")
-    unit = units.read(host, name) if name else None
-    if unit is None:
+    read = unit_files.read(host, name) if name else None
+    if read is None:
         return None
+    unit = EtcdUnit.of(read)
     flavour = FLAVOUR
     if any(path in unit.environments for path in CONTAINERS.values()):
         flavour = DOCKER if is_container else KUBESPRAY
     if is_container and CONTAINERS[name] not in unit.environments:
         text = host.read_text(CONTAINERS[name]) or ""
-        unit, flavour = Unit(name, {}, {CONTAINERS[name]: text}), DOCKER
+        unit, flavour = EtcdUnit(name, {}, {CONTAINERS[name]: text}), DOCKER
     return _site(flavour, unit, running)
 
 
@@ -62,7 +63,7 @@ def _is_of(text: str | None, running: Running) -> bool:
     return all(value and env.unquoted(value) == running.environment.get(key) for key, value in zip(keys, told))
 
 
-def _site(flavour: Flavour, unit: Unit, running: Running) -> Site:
+def _site(flavour: Flavour, unit: EtcdUnit, running: Running) -> Site:
     places = list(_places(unit))
     homes: dict[str, int] = {}
     obstacles: dict[str, str] = {}
@@ -79,11 +80,11 @@ def _site(flavour: Flavour, unit: Unit, running: Running) -> Site:
         {name: used.index(number) for name, number in homes.items()},
         unit=unit.name,
         obstacles=obstacles,
-        broken=units.why_it_would_not_start(unit),
+        broken=why_it_would_not_start(unit),
     )
 
 
-def _places(unit: Unit) -> Iterator[Place]:
+def _places(unit: EtcdUnit) -> Iterator[Place]:
     """Yield everything that settings may stand in: variables, flags within a variable, ExecStart."""
     for path, text in unit.environments.items():
         yield Place("env", path, {name: variable(name) for name in NAMES}, text)
@@ -93,7 +94,7 @@ def _places(unit: Unit) -> Iterator[Place]:
         yield Place("unit-flags", unit.start, {name: name for name in NAMES}, unit.files[unit.start])
 
 
-def _home(name: str, unit: Unit, running: Running, places: list[Place]) -> int | str:
+def _home(name: str, unit: EtcdUnit, running: Running, places: list[Place]) -> int | str:
     """Return the number of the place where a setting stands or belongs, or why there is none."""
     try:
         standing = [number for number, place in enumerate(places) if name in place.present()]
@@ -111,7 +112,7 @@ def _home(name: str, unit: Unit, running: Running, places: list[Place]) -> int |
     return _new_home(name, unit, running, places)
 
 
-def _new_home(name: str, unit: Unit, running: Running, places: list[Place]) -> int | str:
+def _new_home(name: str, unit: EtcdUnit, running: Running, places: list[Place]) -> int | str:
     """Return where a setting belongs that stands nowhere yet, or why there is no such place."""
     if name in running.flags or variable(name) in running.environment:
         return f"{name} is set by something that {unit.name} starts, not by a file known here"

@@ -1,38 +1,28 @@
 # Private to the collection nodeward.calico: may change in any release.
-"""What systemd knows of a unit that runs etcd, and what in it would keep etcd from starting."""
+"""A unit that runs etcd: where its files set what, and what in them would keep etcd from starting."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
-from ..._core.errors import NodewardError
 from ..._core.formats import UnsureError, env
-from ..._core.host import Host
+from ..._core.unit_files import Unit
 from ..settings import variable
 
-_START = re.compile(r"^[ \t]*ExecStart[ \t]*=[ \t]*\S", re.MULTILINE)
 _COMMAND = re.compile(r"[ \t]*ExecStart[ \t]*=(?P<command>.*)", re.DOTALL)
 _ENVIRONMENT = re.compile(r"[ \t]*Environment[ \t]*=")
 _FLAG = re.compile(r"(?<!\S)[\"']?--?(?P<name>[a-z][a-z0-9-]*)")
 _VARIABLE = re.compile(r"(?<![A-Za-z0-9_])ETCD_(?P<name>[A-Z][A-Z0-9_]*)=")
 
 
-@dataclass(frozen=True)
-class Unit:
-    """What systemd knows of a unit: its files in reading order, and its environment files with their texts."""
+class EtcdUnit(Unit):
+    """A unit that runs etcd."""
 
-    name: str
-    files: Mapping[str, str]
-    environments: Mapping[str, str]
-    missing: tuple[str, ...] = ()
-
-    @property
-    def start(self) -> str:
-        """The file whose ExecStart counts, '' where none can be told."""
-        having = [path for path, text in self.files.items() if _START.search(text)]
-        return having[-1] if having else ""
+    @classmethod
+    def of(cls, unit: Unit) -> EtcdUnit:
+        """Look at a unit as one that runs etcd."""
+        return cls(unit.name, unit.files, unit.environments, unit.missing)
 
     def holders(self, text: str) -> list[str]:
         """Return the variables of an environment file that ExecStart takes as words: $DAEMON_ARGS, $ETCD_OPTS."""
@@ -70,31 +60,7 @@ class Unit:
                     yield path, line
 
 
-def read(host: Host, name: str) -> Unit | None:
-    """Ask systemd; None where it does not know the unit or does not answer."""
-    properties = "FragmentPath,DropInPaths,EnvironmentFiles"
-    try:
-        shown = host.run(["systemctl", "show", f"--property={properties}", name]).splitlines()
-    except NodewardError:
-        return None
-    told: dict[str, list[str]] = {}
-    for line in shown:
-        key, _equals, value = line.partition("=")
-        told.setdefault(key, []).append(value)
-    paths = [*told.get("FragmentPath", []), *" ".join(told.get("DropInPaths", [])).split()]
-    files = {path: host.read_text(path) or "" for path in paths if path}
-    # 'EnvironmentFiles=/etc/default/etcd (ignore_errors=yes)', a line for each
-    named = [value.rpartition(" (")[0] or value for value in told.get("EnvironmentFiles", []) if value]
-    texts = {path: host.read_text(path) for path in named}
-    return Unit(
-        name,
-        files,
-        {path: text for path, text in texts.items() if text is not None},
-        tuple(path for path, text in texts.items() if text is None),
-    )
-
-
-def why_it_would_not_start(unit: Unit) -> str:
+def why_it_would_not_start(unit: EtcdUnit) -> str:
     """Say what is wrong with the files as they are, '' where nothing is known."""
     try:
         twice = unit.doubled()
