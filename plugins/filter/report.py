@@ -58,7 +58,10 @@ def report(
         "run": run,
         "traps": sorted({trap for node in nodes for trap in node["facts"]}),
         "nodes": nodes,
-        "cluster": {"findings": cluster.findings(variables[host] for host in names), "facts": {}},
+        "cluster": {
+            "findings": cluster.findings(variables[host] for host in names),
+            "facts": cluster.facts(variables[host] for host in names),
+        },
         "totals": {state: sum(node["state"] == state for node in nodes) for state in STATES},
     }
     return {**model, "severities": count(finding for _node, finding in everywhere(model))}

@@ -71,6 +71,18 @@ class KubernetesApi:
             raise
         return list(answer.get("items") or [])
 
+    def count(self, path: str) -> int | None:
+        try:
+            first = self._call("get", path, query=[("limit", "1")])
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        # before Kubernetes 1.16 nothing says how many are left
+        left = (first.get("metadata") or {}).get("remainingItemCount")
+        has_more = (first.get("metadata") or {}).get("continue")
+        return len(self.items(path)) if has_more and left is None else len(first.get("items") or []) + int(left or 0)
+
     def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
         return self._call("post", path, item)
 

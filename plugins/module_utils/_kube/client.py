@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .kubeconfig import Access
+
+_Read = TypeVar("_Read")
 
 
 class ApiError(NodewardError):
@@ -25,6 +28,16 @@ def is_passing(error: NodewardError) -> bool:
     """Tell whether waiting may help: nobody answered, or a server that is busy or restarts."""
     status = error.status if isinstance(error, ApiError) else 0
     return status in (0, 429) or status >= 500
+
+
+def allowed(read: Callable[[], _Read]) -> _Read | None:
+    """Return what was read, None where the user may not: it is no reason to ask for more rights. Raises ApiError."""
+    try:
+        return read()
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return None
 
 
 class Client:

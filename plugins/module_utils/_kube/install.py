@@ -9,18 +9,16 @@ operator (calico-system, owner Installation), which reverts what is changed in t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from .._core.errors import NodewardError
 from . import objects, places
-from .client import ApiError
+from .client import allowed
 from .cluster_journal import ClusterJournal
 from .objects import Ref
 from .port import Api, Item
-
-_Read = TypeVar("_Read")
 
 MANIFEST = "kube-system"
 OPERATOR = "calico-system"
@@ -110,8 +108,8 @@ def capture(api: Api) -> Calico:
             "installations.operator.tigera.io, or finish removing the operator",
         )
     # these two are no reason to ask for more rights: without them the plan says what it does not know
-    information = _allowed(lambda: api.get(f"{_CRD}/clusterinformations/default")) or {}
-    pools = api.items(f"{_CRD}/ippools") or _allowed(lambda: api.items(f"{_V3}/ippools")) or []
+    information = allowed(lambda: api.get(f"{_CRD}/clusterinformations/default")) or {}
+    pools = api.items(f"{_CRD}/ippools") or allowed(lambda: api.items(f"{_V3}/ippools")) or []
     return Calico(
         daemon_set=daemon_set,
         workloads=_workloads(api, namespace),
@@ -132,15 +130,6 @@ def capture(api: Api) -> Calico:
             if " /" in target
         },
     )
-
-
-def _allowed(read: Callable[[], _Read]) -> _Read | None:
-    try:
-        return read()
-    except ApiError as error:
-        if error.status != 403:
-            raise
-        return None
 
 
 def find(api: Api) -> dict[str, Any]:

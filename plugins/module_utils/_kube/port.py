@@ -31,6 +31,9 @@ class Api(Objects, Protocol):
     def items(self, path: str, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Return the objects of a collection with these labels, none where the server does not know it."""
 
+    def count(self, path: str) -> int | None:
+        """Return how many objects a collection has, None where the server does not know it."""
+
     def patch(self, path: str, operations: Sequence[Item], dry_run: bool) -> dict[str, Any]:
         """Apply a JSON patch (RFC 6902) and return the object; a dry run does all but store it."""
 

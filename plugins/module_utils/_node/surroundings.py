@@ -7,7 +7,9 @@ Reads of /proc, /sys and /etc alone, all cheap; nothing of it is changed by any 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .._core.host import Host
@@ -26,6 +28,10 @@ SYSCTLS = (
 )
 SERVICES = ("NetworkManager", "firewalld", "systemd-networkd", "ufw")
 
+_A_POD_LINK = "cali*"  # there is one for each pod that starts
+_TUNNELS = ("tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali")
+_BY_NAME = "interface-name:"  # what a device is called by in unmanaged-devices (man NetworkManager.conf, "Device List")
+
 _MANAGER = "/etc/NetworkManager/NetworkManager.conf"
 _MANAGER_FOLDERS = ("/usr/lib/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/etc/NetworkManager/conf.d")
 
@@ -39,7 +45,7 @@ def observe(host: Host) -> dict[str, Any]:
         "kernel": (host.read_text("/proc/sys/kernel/osrelease") or "").strip(),
         "sysctls": {name: value for name, value in values.items() if value is not None},
         "services": running,
-        "network_manager_spares_calico": _spares_calico(host) if "NetworkManager" in running else None,
+        "network_manager_takes": _taken_links(host) if "NetworkManager" in running else None,
     }
 
 
@@ -48,10 +54,15 @@ def _number(text: str | None) -> int | None:
     return int(word) if word.isascii() and word.isdecimal() and len(word) < 20 else None
 
 
-def _spares_calico(host: Host) -> bool:
-    """Tell whether NetworkManager is told to leave Calico's links alone (Calico's own advice: unmanaged-devices)."""
-    told = [line.replace(" ", "") for path in _manager_files(host) for line in (host.read_text(path) or "").split("\n")]
-    return any(line.startswith("unmanaged-devices") and "interface-name:cali" in line for line in told)
+def _taken_links(host: Host) -> list[str]:
+    """Return Calico's links that NetworkManager is not told to leave alone (Calico's advice: unmanaged-devices)."""
+    lines = [
+        line.replace(" ", "") for path in _manager_files(host) for line in (host.read_text(path) or "").split("\n")
+    ]
+    told = [line.partition("=")[2] for line in lines if line.startswith("unmanaged-devices")]
+    spared = [word.removeprefix(_BY_NAME).removeprefix("=") for each in told for word in re.split("[;,]", each)]
+    links = [_A_POD_LINK, *(name for name in _TUNNELS if host.is_folder(f"/sys/class/net/{name}"))]
+    return [name for name in links if not any(fnmatchcase(name, pattern) for pattern in spared)]
 
 
 def _manager_files(host: Host) -> Iterator[str]:

@@ -20,6 +20,12 @@ def findings(hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [_not_looked_at().describe()] if left_out and _has_calico(known) else []
 
 
+def facts(hosts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what was seen of the cluster for the rules, from the variables of the host that looked at it."""
+    results = [host["cluster_info_result"] for host in hosts if host.get("cluster_info_result")]
+    return {name: seen for result in results for name, seen in (result.get("facts") or {}).items()}
+
+
 def _has_calico(hosts: Iterable[Mapping[str, Any]]) -> bool:
     """Tell whether Calico's CNI was seen, or was not looked for."""
     facts = [(host.get("node_result") or {}).get("facts") or {} for host in hosts]

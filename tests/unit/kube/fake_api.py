@@ -39,6 +39,9 @@ class FakeApi:
         del labels
         return copy.deepcopy(self.lists.get(path, []))
 
+    def count(self, path: str) -> int | None:
+        return len(self.lists[path]) if path in self.lists else None
+
     def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
         return self.store(f"{path}/{item['metadata']['name']}", item)
 

@@ -12,7 +12,7 @@ MANAGER = "/sys/fs/cgroup/system.slice/NetworkManager.service/cgroup.procs"
 
 def test_a_bare_node_tells_nothing():
     assert surroundings.observe(FakeHost({})) == {
-        "kernel": "", "sysctls": {}, "services": [], "network_manager_spares_calico": None,
+        "kernel": "", "sysctls": {}, "services": [], "network_manager_takes": None,
     }  # fmt: skip
 
 
@@ -27,22 +27,31 @@ def test_what_is_there_is_told():
     )
     assert surroundings.observe(host) == {
         "kernel": "6.12.1", "sysctls": {"vm.max_map_count": 65530}, "services": ["firewalld"],
-        "network_manager_spares_calico": None,
+        "network_manager_takes": None,
     }  # fmt: skip
 
 
 CALICO = "[keyfile]\nunmanaged-devices = interface-name:cali*;interface-name:tunl*\n"
+FOLDER = "/etc/NetworkManager/conf.d"
+TUNNEL = {"/sys/class/net/tunl0/mtu": "1480\n"}
 FILES = [
-    ("Calico's own file", {"/etc/NetworkManager/conf.d/calico.conf": CALICO}, True),
-    ("the main file", {"/etc/NetworkManager/NetworkManager.conf": CALICO}, True),
-    ("commented out", {"/etc/NetworkManager/conf.d/calico.conf": "#" + CALICO.split("\n")[1]}, False),
-    ("another link", {"/etc/NetworkManager/conf.d/x.conf": "unmanaged-devices=interface-name:docker0\n"}, False),
-    ("no file that it reads", {"/etc/NetworkManager/conf.d/calico.conf.bak": CALICO}, False),
-    ("none", {}, False),
+    ("Calico's own file", {f"{FOLDER}/calico.conf": CALICO, **TUNNEL}, []),
+    ("the main file", {"/etc/NetworkManager/NetworkManager.conf": CALICO}, []),
+    ("commented out", {f"{FOLDER}/calico.conf": "#" + CALICO.split("\n")[1]}, ["cali*"]),
+    ("another link", {f"{FOLDER}/x.conf": "unmanaged-devices=interface-name:docker0\n"}, ["cali*"]),
+    ("no file that it reads", {f"{FOLDER}/calico.conf.bak": CALICO}, ["cali*"]),
+    ("without the tunnel", {f"{FOLDER}/a.conf": "unmanaged-devices=interface-name:cali*\n", **TUNNEL}, ["tunl0"]),
+    (
+        "with commas",
+        {f"{FOLDER}/a.conf": "unmanaged-devices+=interface-name:=tunl0,interface-name:cali*", **TUNNEL},
+        [],
+    ),
+    ("another tunnel", {f"{FOLDER}/a.conf": CALICO, "/sys/class/net/vxlan.calico/mtu": "1450"}, ["vxlan.calico"]),
+    ("none", {**TUNNEL}, ["cali*", "tunl0"]),
 ]
 
 
-@pytest.mark.parametrize(("files", "spares"), [row[1:] for row in FILES], ids=[row[0] for row in FILES])
-def test_whether_network_manager_leaves_calico_alone(files, spares):
+@pytest.mark.parametrize(("files", "taken"), [row[1:] for row in FILES], ids=[row[0] for row in FILES])
+def test_whether_network_manager_leaves_calico_alone(files, taken):
     told = surroundings.observe(FakeHost({MANAGER: "1\n", **files}))
-    assert told["network_manager_spares_calico"] is spares
+    assert told["network_manager_takes"] == taken

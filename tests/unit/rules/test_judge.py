@@ -16,9 +16,13 @@ Facts = dict[str, Any]
 
 
 def of(*nodes: Facts, **failed: Facts) -> dict[str, Any]:
-    results = {
-        f"node{number}": {"node_result": {"changed": False, "facts": facts}} for number, facts in enumerate(nodes, 1)
-    }
+    """Return the report of these nodes; what one has below "cluster" it has seen of that."""
+    results: dict[str, dict[str, Any]] = {}
+    for number, facts in enumerate(nodes, 1):
+        own = {trap: seen for trap, seen in facts.items() if trap != "cluster"}
+        results[f"node{number}"] = {"node_result": {"changed": False, "facts": own}}
+        if "cluster" in facts:
+            results[f"node{number}"]["cluster_info_result"] = {"changed": False, "facts": {"rules": facts["cluster"]}}
     results |= {name: {"node_result": result} for name, result in failed.items()}
     return report(results, results, "audit", False)
 
@@ -42,8 +46,16 @@ def birds(*versions: list[int] | None) -> Facts:
     return {"bird_watchdog": {"birds": [{"name": "bird", "version": version} for version in versions]}}
 
 
-def manager(spares: bool | None) -> Facts:
-    return {"rules": {"sysctls": {}, "services": [], "network_manager_spares_calico": spares}}
+def manager(*takes: str) -> Facts:
+    return {"rules": {"sysctls": {}, "services": [], "network_manager_takes": list(takes)}}
+
+
+def cluster(**seen: Any) -> Facts:
+    return {"cluster": seen}
+
+
+def cron_jobs(pods_a_day: float) -> Facts:
+    return {"total": 3, "pods_a_day": pods_a_day, "busiest": []}
 
 
 MAPS, CONNTRACK = "vm__max_map_count", "net__netfilter__nf_conntrack_"
@@ -60,11 +72,16 @@ CASES: list[tuple[str, list[Facts], list[Facts]]] = [
         [sysctls(fs__inotify__max_user_instances=512)],
     ),
     (
+        "inotify_watches",
+        [sysctls(fs__inotify__max_user_watches=8192)],
+        [sysctls(fs__inotify__max_user_watches=65536)],
+    ),
+    (
         "conntrack_full",
         [sysctls(**{f"{CONNTRACK}count": 80, f"{CONNTRACK}max": 100})],
         [sysctls(**{f"{CONNTRACK}count": 79, f"{CONNTRACK}max": 100})],
     ),
-    ("network_manager", [manager(False)], [manager(True)]),
+    ("network_manager", [manager("cali*")], [manager()]),
     ("firewall_manager", [{"rules": {"services": ["firewalld"]}}], [{"rules": {"services": ["systemd-networkd"]}}]),
     (
         "rp_filter",
@@ -79,6 +96,16 @@ CASES: list[tuple[str, list[Facts], list[Facts]]] = [
         [{"link_mtu": {"uplink": {"mtu": 1500}}}, {"link_mtu": {"uplink": {"mtu": 9000}}}],
         [{"link_mtu": {"uplink": {"mtu": 1500}}}, {"link_mtu": {"uplink": {"mtu": 1500}}}, {"link_mtu": {}}],
     ),
+    (
+        "cron_jobs_feed_bird",
+        [{**birds([3, 19, 0]), **cluster(calico="v3.19.0", nodes=2, cron_jobs=cron_jobs(400.0))}],
+        [{**birds([3, 19, 0]), **cluster(calico="v3.19.0", nodes=2, cron_jobs=cron_jobs(399.0))}],
+    ),
+    (
+        "ipam_handles_leaked",
+        [cluster(pods=500, calico_objects={"ipamhandles": 1000})],
+        [cluster(pods=501, calico_objects={"ipamhandles": 1000})],
+    ),
     ("calico_versions_differ", [birds([3, 26, 1]), birds([3, 27, 0])], [birds([3, 27, 0], [3, 27, 0]), birds(None)]),
 ]  # fmt: skip
 
@@ -91,6 +118,22 @@ def test_every_one_of_ours_has_a_case():
 def test_ours(rule, ill, well):
     assert set(found(judged(of(*ill), [each for each in OURS if each.id == rule]))) == {rule}
     assert found(judged(of(*well), OURS)) == []
+
+
+ENDED = [
+    ("a Calico without the bug", cluster(calico="v3.27.0", nodes=2, cron_jobs=cron_jobs(9000.0))),
+    (
+        "no bird on any node",
+        {"bird_watchdog": {"birds": []}, **cluster(calico="v3.19.0", nodes=1, cron_jobs=cron_jobs(9e3))},
+    ),
+    ("what may not be read", cluster(calico=None, nodes=None, pods=None, cron_jobs=None, calico_objects={})),
+    ("few handles of few pods", cluster(pods=3, calico_objects={"ipamhandles": 999})),
+]
+
+
+@pytest.mark.parametrize("seen", [row[1] for row in ENDED], ids=[row[0] for row in ENDED])
+def test_clusters_without_a_finding(seen):
+    assert found(judged(of({**birds([3, 19, 0]), **seen}), OURS)) == []
 
 
 def test_where_nothing_was_seen_nothing_is_found():
