@@ -9,6 +9,7 @@ from typing import Any, Callable
 from ..module_utils._kube.traps import CLUSTER_TRAPS
 from ..module_utils._node.run import TRAPS
 from ..plugin_utils._report import cluster
+from ..plugin_utils._report.disruptions import disruptions
 from ..plugin_utils._report.findings import count, everywhere
 
 FORMAT = 1
@@ -64,7 +65,8 @@ def report(
         },
         "totals": {state: sum(node["state"] == state for node in nodes) for state in STATES},
     }
-    return {**model, "severities": count(finding for _node, finding in everywhere(model))}
+    severities = count(finding for _node, finding in everywhere(model))
+    return {**model, "severities": severities, "disruptions": disruptions(model)}
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ..module_utils._core.plan import CONSENTS
 from ..plugin_utils._report.findings import SEVERITIES
 from .report import STATES, printable
 
@@ -24,6 +25,7 @@ def report_lines(report: Mapping[str, Any], path: str, *others: str) -> list[str
         *_nearest(report),
         *_section("Would change" if report["check_mode"] else "Changed", done),
         *_section("Waiting for consent", _pending(report)),
+        *_section("What that takes, roughly", [_disruption(each) for each in report["disruptions"]]),
         *_section("Held back", _held_back(report)),
         *_section("Mended since the audit", _mended(report)),
         *_section("Findings", _findings(report)),
@@ -105,6 +107,12 @@ def _pending(report: Mapping[str, Any]) -> list[str]:
     words = sorted({change["disrupts"] for change in waiting})
     allow = [f"To allow all of it: -e harden_allow={','.join(words)}"] if words else []
     return [*_grouped(report, "pending", lambda c: f"{_change_line(c)} ({c['disrupts']})"), *allow]
+
+
+def _disruption(told: Mapping[str, Any]) -> str:
+    times = "once" if told["times"] == 1 else f"{told['times']} times"
+    long = f"{told['seconds']} s" if told["seconds"] < 120 else f"{round(told['seconds'] / 60)} min"
+    return f"{CONSENTS[told['word']]}: {times}, {long}{'' if told['allowed'] else ', if it is allowed'}"
 
 
 def _held_back(report: Mapping[str, Any]) -> list[str]:

@@ -96,6 +96,8 @@ def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, 
         has_token(fleet, api, "node2", stale[:-8] + "AAAAAAAA")
         audit = fleet.play("audit", *access)
         assert read(api, "configmap", "calico-config")["data"]["veth_mtu"] == "1500"
+        assert audit.report["cluster"]["facts"]["rules"]["nodes"] == len(NODES)
+        assert {each["word"] for each in audit.report["disruptions"]} >= {"calico_rollout"}
         assert "cni_token.refused" in {each["id"] for each in audit.node("node2")["findings"]}
         assert {c["trap"] for c in audit.node("node1")["pending"]} >= {"calico_mtu", "calico_probes"}
 
@@ -107,6 +109,7 @@ def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, 
             install_cni.ended.set()
             install_cni.join()
         assert done.code == 0
+        assert done.report["cluster"]["facts"] == {}, "rules are asked by audits alone"
         uplink = min(done.node(node)["facts"]["link_mtu"]["uplink"]["mtu"] for node in NODES)
         now = read(api, "daemonset", "calico-node")
         assert read(api, "configmap", "calico-config")["data"]["veth_mtu"] == str(uplink - 20)
