@@ -132,10 +132,14 @@ def test_what_is_none_of_calicos_lives(fleet: Fleet, who: str) -> None:
     assert [each for each in events(lab, NODE) if each["at"] > since] == []
 
 
-def test_a_bird_below_the_threshold_lives(fleet: Fleet) -> None:
+def test_a_bird_at_80_percent_lives(fleet: Fleet) -> None:
+    """Which it has to hold all the while: on a machine that is shared, that may need more than one try."""
     pid, since = settled(fleet), now()
-    with bird_load.busy(fleet.lab, NODE, pid, CONTROL, percent=75):
-        assert THRESHOLD > bird_load.share(fleet.lab, NODE, pid, 2 * WINDOW) > THRESHOLD - 25
+    shares: list[float] = []
+    with bird_load.busy(fleet.lab, NODE, pid, CONTROL, percent=82, prefixes=15_000):
+        while not shares or not 80 <= shares[-1] < THRESHOLD:
+            assert len(shares) < 10, f"no try proves anything: {shares}"
+            shares.append(bird_load.share(fleet.lab, NODE, pid, 2 * WINDOW))
     assert bird.pid(fleet.lab, NODE, "bird") == pid
     assert [each for each in events(fleet.lab, NODE) if each["at"] > since] == []
 
@@ -173,6 +177,33 @@ def test_a_kill_costs_nothing(fleet: Fleet, name: str) -> None:
     assert (event["reason"], lost) == ("spinning", [])
     assert float(event["share"]) >= THRESHOLD
     assert metric(fleet, f'kills_total{{daemon="{name}",reason="spinning"}}') == 1
+
+
+def test_one_with_half_a_core_is_killed_all_the_same(fleet: Fleet) -> None:
+    with bird_load.quota(fleet.lab, NODE, 50):
+        event, lost = killed(fleet)
+    assert (event["reason"], event["limit"], lost) == ("spinning", "50", [])
+    assert THRESHOLD / 2 <= float(event["share"]) < THRESHOLD <= float(event["wanted"])
+
+
+def test_one_whose_half_of_a_core_others_use_is_an_alarm(fleet: Fleet) -> None:
+    lab, pid, since = fleet.lab, settled(fleet), now()
+    beside = "systemd-run --quiet --collect --unit=beside --property=Nice=-20 --property=StandardOutput=null yes"
+    with bird_load.quota(lab, NODE, 50) as add, bird_load.busy(lab, NODE, pid, CONTROL):
+        lab.run(NODE, beside)
+        try:
+            add("yes")
+            event = heard(fleet, since, "held_back")
+            audit = fleet.play("audit", "--limit", NODE, "--tags", "bird_watchdog")
+        finally:
+            lab.run(NODE, "systemctl stop beside")
+            since_stop = now()
+        assert (event["reason"], event["limit"]) == ("starved", "50")
+        assert float(event["share"]) < THRESHOLD / 2
+        assert "bird_watchdog.starved" in audit.output
+        assert told(fleet, since, "kill") is None
+        heard(fleet, since_stop, "kill")  # nobody uses it any more, and it still spins
+    heard(fleet, since, "restarted")
 
 
 def test_a_supervisor_that_does_not_restart_is_an_alarm(fleet: Fleet) -> None:

@@ -30,8 +30,9 @@ from .._core.verbs import (
 )
 from .._core.verbs.units import RUNNING, invocation, is_enabled
 from . import birds, processes, restore
-from .bird_watchdog_decision import CHOICES, Config, wrong
+from .bird_watchdog_decision import CHOICES, Config
 from .bird_watchdog_files import CONFIG, DAEMON, UNIT, UNIT_FILE, texts
+from .bird_watchdog_reading import wrong
 from .birds import Bird
 
 TRAP = "bird_watchdog"

@@ -30,21 +30,34 @@ from .bird_watchdog_decision import (
     RESTARTING,
     SILENT,
     SPINNING,
+    STARVED,
     TICKS,
     UNREACHABLE,
     WAITING,
     Answer,
     Config,
     Process,
-    Sample,
     Track,
     decide,
     metrics,
     share,
-    told_kills,
     weigh,
 )
-from .bird_watchdog_io import BAD_CONFIG, append, ask, clock, evidence, kill, look, put, read, read_config, send
+from .bird_watchdog_io import (
+    BAD_CONFIG,
+    append,
+    ask,
+    clock,
+    evidence,
+    kill,
+    look,
+    put,
+    read,
+    read_config,
+    sample,
+    send,
+)
+from .bird_watchdog_reading import told_kills
 
 SCAN_EVERY = 6  # samples between two looks for new processes
 SHARES = 30  # of the others, one of which is looked at again each time: no minute costs more than another
@@ -119,7 +132,7 @@ class Watchdog:
     def sample(self, track: Track) -> None:
         found = look(self.config, track.process.pid) if track.process else None
         if found and found[0] == track.process:
-            track.add(Sample(clock(), found[1]), self.config.window)
+            track.add(sample(self.config, found[0].pid, found[1]), self.config.window)
         elif track.process:
             track.follow(None, Answer(), clock())
             self.looks.clear()
@@ -142,7 +155,8 @@ class Watchdog:
             track.due, track.obstacle = None, ""
             if now >= track.ask_at:
                 track.hear(ask(process, self.config.proc), now)
-        elif verdict in (COOLDOWN, LIMIT):
+        elif verdict in (COOLDOWN, LIMIT, STARVED):
+            track.due = None
             self.hold_back(track, process, verdict, Answer())
         elif verdict == DUE and track.due is None and self.config.random_delay:
             track.state, track.obstacle = WAITING, ""
@@ -181,10 +195,13 @@ class Watchdog:
 
     def tell(self, priority: int, event: str, process: Process, text: str, **more: Any) -> None:
         """Write an event to the journal of systemd and, where it is more than information, to the file."""
-        now, used = clock(), round(share(self.tracks[process.name].samples), 1)
-        age = round(now - process.start / TICKS)
-        fields = {"event": event, "daemon": process.name, "pid": process.pid, "share": used, "age": age, **more}
-        text = f"{process.name}[{process.pid}] {text} ({used} % of a core, up for {age} s)"
+        now, samples = clock(), self.tracks[process.name].samples[-2:]
+        used, wanted = (round(share(each), 1) for each in (samples, [sample.wanted for sample in samples]))
+        age, limit = round(now - process.start / TICKS), round(100 * samples[-1].limit if samples else 100)
+        fields = {"event": event, "daemon": process.name, "pid": process.pid, "age": age}
+        fields |= {"share": used, "wanted": wanted, "limit": limit, **more}
+        text += f" ({used} % of a core, of {limit} % that it may use; it wanted {wanted} %; up for {age} s)"
+        text = f"{process.name}[{process.pid}] {text}"
         lines = [f"MESSAGE={text}", f"PRIORITY={priority}", "SYSLOG_IDENTIFIER=nodeward-bird-watchdog"]
         lines += [f"NODEWARD_{key.upper()}={value}" for key, value in fields.items()]
         send(self.config.journal, "\n".join(lines) + "\n")

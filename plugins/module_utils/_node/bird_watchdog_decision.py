@@ -1,5 +1,5 @@
 # Private to the collection nodeward.calico: may change in any release.
-"""What the watchdog of bird_watchdog decides, and how it reads what /proc, BIRD and its own files say: all of it pure.
+"""What the watchdog of bird_watchdog decides, from what it has seen: all of it pure.
 
 The first part of the program that a node gets, see bird_watchdog_files.py. All times are seconds since boot
 (CLOCK_BOOTTIME): nobody sets that clock, and the kernel dates the starts of processes by it.
@@ -7,25 +7,25 @@ The first part of the program that a node gets, see bird_watchdog_files.py. All 
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Callable, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple
 
 NAMES = ("bird", "bird6")
 TICKS = os.sysconf("SC_CLK_TCK")
 DAY = 86400.0
 ASK_EVERY, ASK_AGAIN = 600.0, 30.0  # seconds between two questions about the peers; until it told of one
+LEAST_LIMIT = 0.25  # of a core: where less is allowed, honest work uses all of it too; kubespray's least is 0.3
+MOST_SAMPLES = 240  # in a window; the longest is an hour
 
 CALM, HOT, WAITING, DUE, COOLDOWN, LIMIT = "calm", "hot", "waiting", "due", "cooldown", "daily_limit"
+STARVED = "starved"  # it would use a core all the time, and gets less than what it is killed for
 ABSENT, HELD, RESTARTING, NOT_RESTARTED = "absent", "held_back", "restarting", "not_restarted"
 SPINNING, SILENT, FOREIGN, UNREACHABLE = "spinning", "socket_silent", "socket_of_another", "socket_unreachable"
 RECOVERING, NO_RESTART, OBSERVE = "graceful_restart_recovery", "no_graceful_restart", "observe"
 STATES, REASONS = (ABSENT, CALM, HOT, WAITING, HELD, RESTARTING, NOT_RESTARTED), (SPINNING, SILENT)
 PASSING = (COOLDOWN, RECOVERING)  # obstacles to a kill that pass by themselves; for the others a person has to look
-OBSTACLES = (*PASSING, LIMIT, FOREIGN, UNREACHABLE, NO_RESTART, OBSERVE)
+OBSTACLES = (*PASSING, LIMIT, STARVED, FOREIGN, UNREACHABLE, NO_RESTART, OBSERVE)
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "threshold": (50, 95),  # a core that is shared never gives all of itself
@@ -40,7 +40,7 @@ CHOICES = {"mode": ("enforce", "observe"), "signal": ("KILL", "TERM")}
 
 
 class Config(NamedTuple):
-    """The configuration file, a JSON object. Seconds; the threshold in percent of one core."""
+    """The configuration file, a JSON object. Seconds; the threshold in percent of what is allowed, see spins_at()."""
 
     mode: str = "enforce"
     threshold: float = 85.0
@@ -55,6 +55,7 @@ class Config(NamedTuple):
     events: str = "/var/log/nodeward-bird-watchdog/events.jsonl"
     sockets: str = "/var/run/calico"  # the folder of Calico's control sockets, bird.ctl and bird6.ctl
     proc: str = "/proc"
+    groups: str = "/sys/fs/cgroup"
     journal: str = "/run/systemd/journal/socket"
     restart_patience: float = 30.0  # until the supervisor has to have started a new one
 
@@ -70,10 +71,20 @@ class Process(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """CPU seconds that a process has used at a moment."""
+    """CPU seconds that a process has used at a moment, seconds that it has waited for a core, and what it may use.
+
+    The wait is on a node that is busy, or while its control group is throttled. The limit is a part of one core.
+    """
 
     at: float
     cpu: float
+    wait: float = 0.0
+    limit: float = 1.0
+
+    @property
+    def wanted(self) -> Sample:
+        """Return what it would have used, had it never waited."""
+        return Sample(self.at, self.cpu + self.wait)
 
 
 class Answer(NamedTuple):
@@ -85,9 +96,6 @@ class Answer(NamedTuple):
     established: int = 0  # peers
 
 
-# --- deciding ---------------------------------------------------------------------------------------
-
-
 def share(samples: Sequence[Sample]) -> float:
     """Return the CPU share between the last two samples, in percent of one core."""
     if len(samples) < 2:
@@ -96,23 +104,29 @@ def share(samples: Sequence[Sample]) -> float:
     return round(100.0 * (now.cpu - before.cpu) / (now.at - before.at), 6)
 
 
-def hot_since(samples: Sequence[Sample], config: Config) -> float:
+def hot_since(samples: Sequence[Sample], threshold: float, window: float) -> float:
     """Return since when the share was at or above the threshold, in all and over every quarter of a window.
 
     Not in every interval: a BIRD that spins by the bug works for some 8 s and then sleeps for up to 1 s, since its
-    timers count whole seconds, so that of intervals of 5 s every other one has a share of 80 % (measured).
+    timers count whole seconds, so that of intervals of 5 s every other one has a share of 80 % (measured). An interval
+    that has just ended below half of the threshold ends it all.
     """
     last = end = len(samples) - 1
     since = samples[last].at
-    for first in range(last - 1, -1, -1):
-        while samples[end - 1].at - samples[first].at >= config.window / 4:
+    for first in range(last - 1 if share(samples) >= threshold / 2 else -1, -1, -1):
+        while samples[end - 1].at - samples[first].at >= window / 4:
             end -= 1
-        if share((samples[first], samples[end])) < config.threshold:
-            if end < last or samples[end].at - samples[first].at >= config.window / 4:
+        if share((samples[first], samples[end])) < threshold:
+            if end < last or samples[end].at - samples[first].at >= window / 4:
                 break
-        elif share((samples[first], samples[last])) >= config.threshold:
+        elif share((samples[first], samples[last])) >= threshold:
             since = samples[first].at
     return since
+
+
+def spins_at(samples: Sequence[Sample], config: Config) -> float:
+    """Return the threshold in percent of one core: that of the largest limit there was meanwhile."""
+    return config.threshold * max(LEAST_LIMIT, *(each.limit for each in samples))
 
 
 def decide(samples: Sequence[Sample], age: float, kills: Sequence[float], due: float | None, config: Config) -> str:
@@ -121,14 +135,19 @@ def decide(samples: Sequence[Sample], age: float, kills: Sequence[float], due: f
     DUE only after a full window at or above the threshold, see hot_since(), that has not just ended, outside of the
     cooldown, within the daily limit, and not before ``due``. The start of a process counts as a kill for the
     cooldown: whoever caused it, BIRD has to recover from it first.
+    Where less than a core is allowed, it has to have wanted a core as well, running or waiting: one that does its work
+    within the limit, or waits because others in its control group used that up, is none that spins. One that
+    wanted a core and got less than the threshold is STARVED, whatever it was for.
     """
-    now, since = samples[-1].at, hot_since(samples, config)
-    if since == now or share(samples) < config.threshold / 2:
-        return CALM
-    if now - since < config.window:
-        return HOT
+    now = samples[-1].at
+    used = hot_since(samples, spins_at(samples, config), config.window)
+    wanted = hot_since([each.wanted for each in samples], config.threshold, config.window)
+    if now - wanted < config.window:
+        return HOT if max(used, wanted) < now else CALM
     if min([age, *(now - kill for kill in kills)]) < config.cooldown:
-        return COOLDOWN
+        return COOLDOWN if now - used >= config.window else HOT
+    if now - used < config.window:
+        return STARVED
     if sum(now - kill < DAY for kill in kills) >= config.daily_limit:
         return LIMIT
     return WAITING if due is not None and now < due else DUE
@@ -141,79 +160,6 @@ def weigh(answer: Answer, config: Config) -> str:
     if answer.unaware and not config.kill_without_graceful_restart:
         return NO_RESTART
     return OBSERVE if config.mode == "observe" else ""
-
-
-# --- reading ----------------------------------------------------------------------------------------
-
-
-def wrong(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Say of each value of a configuration that makes no sense what is wrong with it."""
-    for key, value in given.items():
-        known = getattr(Config(), key, None) if key in Config._fields else None
-        least, most = BOUNDS.get(key, (0, 0))
-        if type(value) is not type(known) and (type(value), type(known)) != (int, float):
-            yield key, f"{value!r} is no {type(known).__name__}" if known is not None else "there is no such option"
-        elif value not in CHOICES.get(key, (value,)):
-            yield key, f"{value!r} is none of {', '.join(CHOICES[key])}"
-        elif key in BOUNDS and not least <= value <= most:  # nor is NaN
-            yield key, f"{value} is not from {least} to {most}"
-        elif key == "window" and value < 2 * given.get("interval", Config().interval):
-            yield key, f"{value} s are less than two intervals"
-
-
-def parse(pid: int, stat: str, cmdline: str, sockets: str) -> tuple[Process, float] | None:
-    """Return a process and its CPU seconds by its files in /proc, None for what is no BIRD of Calico, or a zombie."""
-    name, _, rest = stat.partition("(")[2].rpartition(")")
-    words = cmdline.split("\0")  # a zombie has none
-    found = (re.fullmatch("-[dflpR]*s(.*)", word) for word in words)
-    control = "".join(each[1] or after for each, after in zip(found, words[1:]) if each)
-    if name not in NAMES or control not in (f"{sockets}/{name}.ctl", f"{sockets}/{name}.ctl".replace("/var/", "/", 1)):
-        return None
-    fields = rest.split()  # proc(5): state, ppid, ..., utime and stime, ..., starttime
-    return Process(pid, int(fields[19]), name, int(fields[1]), control), (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def links(dev: str, igmp: str) -> dict[str, int]:
-    """Count links by their files in /proc/PID/net: those there are, and those ever made, at least.
-
-    That is their highest number: younger ones that are gone again are not in it. A BIRD that forgets none remembers
-    the difference or more, beside the interfaces that it tells of.
-    """
-    made = max(map(int, re.findall(r"^\d+", igmp, re.MULTILINE)), default=0)
-    return {"links": max(0, dev.count("\n") - 2), "links_made": made}
-
-
-def understand(text: str) -> Answer:
-    """Read the replies of BIRD 1.6: on a peer's line 'restart-able' or 'restart-aware' says that it keeps routes."""
-    established = [each for each in text.split("\n1002-") if re.search(r"BGP state: +Established", each)]
-    unaware = tuple(each.split()[0] for each in established if not re.search(r"Neighbor caps:.* restart-a", each))
-    interfaces = re.search(r"^1005-(?:.*\n )*", text, re.MULTILINE)
-    recovering = "Graceful restart recovery in progress" in text
-    known = interfaces.group().count("\n") + 1 if interfaces else 0
-    return Answer(RECOVERING if recovering else "", unaware, known, len(established))
-
-
-def told_kills(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the kills that a file of events tells of, but those that failed: the line comes before the kill.
-
-    Lines may be damaged in any way.
-    """
-    kills: list[dict[str, Any]] = []
-    for line in lines:
-        event = _event(line)
-        if event.get("event") == "kill":
-            times: list[Any] = [event.get("time"), event.get("uptime")]
-            kills += [event] if all(type(each) in (int, float) and 0 <= each < 1e12 for each in times) else []
-        elif event.get("event") == "kill_failed" and kills and kills[-1].get("pid") == event.get("pid"):
-            kills.pop()
-    return kills
-
-
-def _event(line: str) -> dict[str, Any]:
-    with contextlib.suppress(ValueError, RecursionError):
-        event = json.loads(line)
-        return event if isinstance(event, dict) else {}
-    return {}
 
 
 class Track:
@@ -241,7 +187,10 @@ class Track:
         self.ask_at = now + (ASK_EVERY if is_good else ASK_AGAIN)
 
     def add(self, sample: Sample, window: float) -> None:
-        """Keep what a window takes, and the sample before it."""
+        """Keep what a window takes, and the sample before it; of samples that stand very close the later."""
+        *_, before, last = [Sample(-window, 0.0), Sample(-window, 0.0), *self.samples][-2:]
+        if len(self.samples) > 1 and last.at - before.at < window / MOST_SAMPLES:
+            sample = sample._replace(limit=max(sample.limit, self.samples.pop().limit))
         self.samples.append(sample)
         while len(self.samples) > 2 and self.samples[1].at <= sample.at - window:
             del self.samples[0]
@@ -256,6 +205,8 @@ def metrics(tracks: Mapping[str, Track]) -> str:
     """Return them as node-exporter's textfile collector reads them."""
     families: dict[tuple[str, str, str], Callable[[Track], dict[str, float]]] = {
         ("cpu_share", "gauge", ""): lambda track: {"": share(track.samples) / 100},
+        ("cpu_wanted", "gauge", ""): lambda track: {"": share([each.wanted for each in track.samples[-2:]]) / 100},
+        ("cpu_limit", "gauge", ""): lambda track: {"": track.samples[-1].limit if track.samples else 1.0},
         ("last_kill_timestamp_seconds", "gauge", ""): lambda track: {"": track.last_kill},
         ("kills_total", "counter", "reason"): lambda track: dict(track.killed),
         ("suppressed_kills_total", "counter", "reason"): lambda track: dict(track.held_back),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.verbs import MANAGED_BY
-from . import bird_watchdog_daemon, bird_watchdog_decision, bird_watchdog_io
+from . import bird_watchdog_daemon, bird_watchdog_decision, bird_watchdog_io, bird_watchdog_reading
 
 UNIT = "nodeward-bird-watchdog.service"
 DAEMON = "/usr/local/lib/nodeward/bird_watchdog.py"
@@ -20,7 +20,7 @@ UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 METRICS = "nodeward_bird_watchdog.prom"
 
 # The program, in this order, and what they have in their heads only because they are modules here.
-PARTS = (bird_watchdog_decision, bird_watchdog_io, bird_watchdog_daemon)
+PARTS = (bird_watchdog_decision, bird_watchdog_reading, bird_watchdog_io, bird_watchdog_daemon)
 _OF_MODULES = re.compile(r"^from (?:__future__|\.\w+) import (?:\([^)]*\)|[^(\n]*)\n", re.MULTILINE)
 
 _UNIT = """\

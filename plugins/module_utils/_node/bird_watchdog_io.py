@@ -17,18 +17,8 @@ import sys
 import time
 from typing import Any, Callable
 
-from .bird_watchdog_decision import (
-    FOREIGN,
-    SILENT,
-    UNREACHABLE,
-    Answer,
-    Config,
-    Process,
-    links,
-    parse,
-    understand,
-    wrong,
-)
+from .bird_watchdog_decision import FOREIGN, SILENT, UNREACHABLE, Answer, Config, Process, Sample
+from .bird_watchdog_reading import links, measure, parse, understand, wrong
 
 PATIENCE = 2.0  # seconds for all answers of a control socket
 LARGEST_EVENTS = 1 << 20  # bytes of the file of events before it is put aside as FILE.1
@@ -49,12 +39,23 @@ def read(path: str) -> str:
         os.close(handle)
 
 
+def read_some(path: str) -> str:
+    """Return '' for what cannot be read, or is gone meanwhile."""
+    with contextlib.suppress(OSError):
+        return read(path)
+    return ""
+
+
 def read_config(path: str) -> Config:
     """Raises BAD_CONFIG."""
     given = dict(json.loads(read(path)))
     for key, what in wrong({**Config()._asdict(), **given}):
         raise ValueError(f"{key}: {what}")
     return Config(**given)
+
+
+def sample(config: Config, pid: int, cpu: float) -> Sample:
+    return measure(clock(), cpu, f"{config.proc}/{pid}", read_some, config.groups)
 
 
 def look(config: Config, pid: int) -> tuple[Process, float] | None:

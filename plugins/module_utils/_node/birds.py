@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from .._core.host import Host
 from .._core.plan import Finding
 from . import bird_watchdog_decision as watchdog
+from . import bird_watchdog_reading as reading
 from . import processes
 
 INTERVAL = 0.5  # seconds between two looks at the CPU time; the kernel counts it in hundredths
@@ -32,9 +33,10 @@ _VERSION = re.compile(r":v?(\d+)\.(\d+)\.(\d+)")
 
 @dataclass(frozen=True)
 class Bird:
-    """One BIRD: its CPU share in percent of one core, its age in seconds, links there and made, see watchdog.links().
+    """One BIRD: its CPU share in percent of one core, its age in seconds, links there and made, see reading.links().
 
-    ``image`` is that of its container, '' where that cannot be told.
+    ``wanted`` is its share had it never waited for a core, and ``limit`` what its control groups let it use, both in
+    percent of one core. ``image`` is that of its container, '' where that cannot be told.
     """
 
     name: str
@@ -44,6 +46,12 @@ class Bird:
     links: int
     links_made: int
     image: str = ""
+    wanted: float = 0.0
+    limit: float = 100.0
+
+    def spins_at(self, threshold: float) -> float:
+        """Return a threshold in percent of what the watchdog goes by, in percent of one core."""
+        return threshold * max(watchdog.LEAST_LIMIT, self.limit / 100)
 
     @property
     def version(self) -> tuple[int, ...] | None:
@@ -56,19 +64,22 @@ def observe(host: Host) -> tuple[Bird, ...]:
     """Look at the BIRDs of Calico; takes INTERVAL where there are any."""
     names = processes.names(host)
     first = {pid: _look(host, pid) for pid, name in names.items() if name in watchdog.NAMES}
-    begin = host.clock()
     if not any(first.values()):
         return ()
     host.sleep(INTERVAL)
-    took, uptime = host.clock() - begin, _uptime(host)
+    uptime = _uptime(host)
     birds = []
     for pid, before in first.items():
         now = _look(host, pid)
         if before and now and before[0] == now[0]:
-            found = watchdog.links(*(host.read_text(f"/proc/{pid}/net/{name}") or "" for name in ("dev", "igmp")))
+            samples = (before[1], now[1])
+            used, wanted = (watchdog.share(each) for each in (samples, [sample.wanted for sample in samples]))
+            found = reading.links(*(host.read_text(f"/proc/{pid}/net/{name}") or "" for name in ("dev", "igmp")))
             age = round(uptime - now[0].start / watchdog.TICKS)
-            used = round(100 * (now[1] - before[1]) / max(took, INTERVAL), 1)
-            birds.append(Bird(now[0].name, pid, used, age, **found, image=_image(host, pid)))
+            used, wanted, limit = (round(each, 1) for each in (used, wanted, 100 * now[1].limit))
+            birds.append(
+                Bird(now[0].name, pid, used, age, **found, image=_image(host, pid), wanted=wanted, limit=limit)
+            )
     return tuple(birds)
 
 
@@ -78,24 +89,15 @@ def kills_last_week(host: Host) -> int:
     now = (int(booted.group(1)) if booted else 0) + _uptime(host)
     path = watchdog.Config().events
     lines = [line for each in (f"{path}.1", path) for line in (host.read_text(each) or "").splitlines()]
-    return sum(kill["time"] > now - WEEK for kill in watchdog.told_kills(lines))
+    return sum(kill["time"] > now - WEEK for kill in reading.told_kills(lines))
 
 
 def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -> Iterator[Finding]:
     """Phrase what a person should know."""
     for bird in birds:
         where = f"{bird.name} (process {bird.pid})"
-        if bird.share >= threshold:
-            yield Finding(
-                id=f"{trap}.busy",
-                severity="high",
-                where=where,
-                observed=f"{bird.share:.0f} % of a core, up for {_long(bird.age)}",
-                wanted=f"below {threshold:.0f} %, but for minutes",
-                why="a BIRD that spins answers late or never, and the node's routes go stale (incident A3)",
-                remedy="Look again in some minutes; the watchdog kills it when it goes on, or says why not "
-                "(journalctl -u nodeward-bird-watchdog)",
-            )
+        if bird.wanted >= threshold:
+            yield _busy(bird, where, bird.spins_at(threshold), trap)
         if bird.version is None or bird.version < MENDED:
             yield from _remembered(bird, where, trap)
         if bird.version is not None and bird.version < MENDED_AGAIN:
@@ -110,6 +112,26 @@ def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -
             why="the watchdog treats what Calico does wrong, it does not mend it",
             remedy="Update Calico to 3.27.4, 3.28.1 or later; the file tells share, age and links before each kill",
         )
+
+
+def _busy(bird: Bird, where: str, threshold: float, trap: str) -> Finding:
+    is_starved = bird.share < threshold
+    of_limit = f" of the {bird.limit:.0f} % that it may use" if bird.limit < 100 else ""
+    return Finding(
+        id=f"{trap}.{'starved' if is_starved else 'busy'}",
+        severity="medium" if is_starved else "high",
+        where=where,
+        observed=f"{bird.share:.0f} % of a core{of_limit}, up for {_long(bird.age)}"
+        + (f"; it would use {bird.wanted:.0f} %, and waits" if is_starved else ""),
+        wanted="a core whenever it has work" if is_starved else f"below {threshold:.0f} %, but for minutes",
+        why="a BIRD that cannot run when it has to answers late or never, and whether it spins cannot be told"
+        if is_starved
+        else "a BIRD that spins answers late or never, and the node's routes go stale (incident A3)",
+        remedy="Raise the CPU limit of the container calico-node, or find what takes the node's cores"
+        if is_starved
+        else "Look again in some minutes; the watchdog kills it when it goes on, or says why not "
+        "(journalctl -u nodeward-bird-watchdog)",
+    )
 
 
 def _remembered(bird: Bird, where: str, trap: str) -> Iterator[Finding]:
@@ -141,9 +163,11 @@ def _version(bird: Bird, where: str, trap: str) -> Finding:
     )
 
 
-def _look(host: Host, pid: int) -> tuple[watchdog.Process, float] | None:
-    stat, words = (host.read_text(f"/proc/{pid}/{name}") or "" for name in ("stat", "cmdline"))
-    return watchdog.parse(pid, stat, words, watchdog.Config().sockets)
+def _look(host: Host, pid: int) -> tuple[watchdog.Process, watchdog.Sample] | None:
+    folder, at, config = f"/proc/{pid}", host.clock(), watchdog.Config()
+    stat, words = (host.read_text(f"{folder}/{name}") or "" for name in ("stat", "cmdline"))
+    found = reading.parse(pid, stat, words, config.sockets)
+    return (found[0], reading.measure(at, found[1], folder, host.read_text, config.groups)) if found else None
 
 
 def _image(host: Host, pid: int) -> str:

@@ -17,15 +17,20 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdo
     Config,
     Process,
     Sample,
+    Track,
     decide,
-    told_kills,
-    understand,
+    hot_since,
     weigh,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_io import (
     BAD_CONFIG,
     look,
     read_config,
+)
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_reading import (
+    limit,
+    told_kills,
+    understand,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +48,12 @@ def recorded(*shares: float, interval: float = 5.0, start: float = 1000.0) -> li
     for each in shares:
         samples.append(Sample(samples[-1].at + interval, samples[-1].cpu + each / 100 * interval))
     return samples
+
+
+def limited(*shares: float, to: float, wanted: float = 100.0) -> list[Sample]:
+    """Return samples of a process that may use a part of a core, and runs or waits for that share of the time."""
+    alike = zip(recorded(*shares), recorded(*[wanted] * len(shares)), strict=True)
+    return [Sample(each.at, each.cpu, would.cpu - each.cpu, to) for each, would in alike]
 
 
 FULL = [100.0] * 24  # 120 s
@@ -74,6 +85,21 @@ DECISIONS: list[tuple[str, list[Sample], float, list[float], float | None, str]]
     ("the random delay", recorded(*FULL), OLD, [], NOW + 1.0, "waiting"),
     ("the random delay is over", recorded(*FULL), OLD, [], NOW, "due"),
     ("calm again before the delay was over", recorded(*FULL, 3.0), OLD, [], NOW, "calm"),
+    ("half a core, all of it used", limited(*[50.0] * 24, to=0.5), OLD, [], None, "due"),
+    ("half a core, at the threshold of it", limited(*[42.5] * 24, to=0.5), OLD, [], None, "due"),
+    ("half a core, others use more than they should", limited(*[42.0] * 24, to=0.5), OLD, [], None, "starved"),
+    ("a healthy one, others use all", limited(*[2.0] * 24, to=0.5, wanted=8.0), OLD, [], None, "calm"),
+    ("it does its work within the limit", limited(*[45.0] * 24, to=0.5, wanted=60.0), OLD, [], None, "calm"),
+    ("it uses half a core and may use a whole", limited(*[50.0] * 24, to=1.0, wanted=50.0), OLD, [], None, "calm"),
+    ("a node without a free core", limited(*[33.0] * 24, to=1.0), OLD, [], None, "starved"),
+    ("just for a moment", limited(*[33.0] * 23, to=1.0), OLD, [], None, "calm"),
+    ("a node that boots", limited(*[33.0] * 24, to=1.0), 130.0, [], None, "hot"),
+    ("starved after a kill", limited(*[33.0] * 24, to=1.0), OLD, [NOW - 299.0], None, "hot"),
+    ("half a core, just killed", limited(*[50.0] * 24, to=0.5), OLD, [NOW - 299.0], None, "cooldown"),
+    ("a limit in which honest work spins", limited(*[10.0] * 24, to=0.1), OLD, [], None, "starved"),
+    ("the least that is trusted", limited(*[21.25] * 24, to=0.1), OLD, [], None, "due"),
+    ("the limit was lowered just now", [*limited(*[50.0] * 24, to=1.0)[:-1], limited(*[50.0] * 24, to=0.5)[-1]],
+     OLD, [], None, "starved"),
 ]  # fmt: skip
 
 
@@ -92,7 +118,15 @@ POLICIES = st.builds(
     daily_limit=st.integers(0, 4),
 )
 # runs of shares, so that windows do fill
-RUNS = st.lists(st.tuples(st.sampled_from([0.0, 49.0, 84.0, 86.0, 100.0]), st.integers(1, 60)), max_size=40)
+SHARES = st.sampled_from([0.0, 15.0, 24.0, 49.0, 84.0, 86.0, 100.0])
+LIMITS, WAITS = st.sampled_from([0.1, 0.3, 0.5, 1.0]), st.sampled_from([0.0, 40.0, 100.0])
+RUNS = st.lists(st.tuples(SHARES, LIMITS, WAITS, st.integers(1, 60)), max_size=40)
+
+
+def least_mean(shares: list[float], quarter: int) -> float:
+    """Return the least share of the whole and of every quarter of a window."""
+    stretches = [shares, *(shares[at : at + quarter] for at in range(len(shares) - quarter + 1))]
+    return min(map(statistics.fmean, stretches))
 
 
 @given(POLICIES, RUNS, st.lists(st.sampled_from([0.0, 7.0, 60.0]), min_size=1, max_size=50), st.floats(4.9, 9.0))
@@ -100,10 +134,12 @@ def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays,
     now, started, due = 1000.0, 0.0, None
     kills: list[float] = []
     past, samples = [], [Sample(now, 0.0)]
-    for each in [share for share, times in runs for _ in range(times)]:
+    for used, allowed, wait in [run[:3] for run in runs for _ in range(run[3])]:
         now += interval
-        samples.append(Sample(now, samples[-1].cpu + each / 100 * interval))
-        past.append((now - interval, now, each))
+        wanted = max(used, wait)
+        cpu, waited = used / 100 * interval, (wanted - used) / 100 * interval
+        samples.append(Sample(now, samples[-1].cpu + cpu, samples[-1].wait + waited, allowed))
+        past.append((now - interval, now, used, wanted, allowed))
         verdict = decide(samples, now - started, kills, due, config)
         if verdict in ("calm", "hot"):
             due = None
@@ -117,13 +153,15 @@ def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays,
         assert now - started >= config.cooldown
         assert all(now - kill >= config.cooldown for kill in kills)
         assert len([kill for kill in kills if now - kill < DAY]) < config.daily_limit
-        window = [share for _begin, end, share in past if end > now - config.window]
+        window = [each[2:] for each in past if each[1] > now - config.window]
         assert past[-len(window)][0] <= now - config.window, "the window is not full"
         # intervals are alike here, so that shares add up; rounding apart
         quarter = math.ceil(config.window / 4 / interval - 1e-9)
-        stretches = [window, *(window[at : at + quarter] for at in range(len(window) - quarter + 1))]
-        assert min(statistics.fmean(stretch) for stretch in stretches) >= config.threshold - 1e-3
-        assert window[-1] >= config.threshold / 2
+        shares, demands, limits = map(list, zip(*window, strict=True))
+        threshold = config.threshold * max(0.25, *limits)
+        assert least_mean(shares, quarter) >= threshold - 1e-3
+        assert least_mean(demands, quarter) >= config.threshold - 1e-3
+        assert shares[-1] >= threshold / 2
         kills.append(now)
         started, due, past, samples = now, None, [], [Sample(now, 0.0)]
 
@@ -131,6 +169,56 @@ def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays,
 def test_the_property_s_machine_does_kill():
     samples = recorded(*FULL)
     assert decide(samples, OLD, [], samples[-1].at, CONFIG) == "due"
+
+
+def track(interval: float, window: float, spins: bool) -> Track:
+    made = Track()
+    for number in range(int(3 * window / interval)):
+        cpu = number * interval * (1.0 if spins or number % 2 else 0.9)
+        made.add(Sample(number * interval, cpu, limit=0.5 if number else 1.0), window)
+    return made
+
+
+def test_a_long_window_does_not_cost_memory_nor_time():
+    samples = track(1.0, 3600.0, spins=True).samples
+    assert len(samples) <= 243
+    assert samples[-1].at - samples[0].at >= 3600.0
+    assert [each.at for each in samples] == sorted({each.at for each in samples})
+    assert samples[-1] == Sample(10799.0, 10799.0, limit=0.5)
+    assert hot_since(samples, 85.0, 3600.0) <= samples[-1].at - 3600.0
+    assert len(track(5.0, 120.0, spins=True).samples) == 25, "none of an ordinary one is left out"
+
+
+GROUPS_V1 = "5:cpuacct,cpu:/pods/pod1/bird\n4:memory:/elsewhere\n0::/pods/pod1/bird\n"
+GROUPS_V2 = "0::/pods/pod1/bird\n"
+
+
+def quota_v1(group: str, quota: int, period: int = 100000) -> dict[str, str]:
+    return {f"cpu/{group}/cpu.cfs_quota_us": f"{quota}\n", f"cpu/{group}/cpu.cfs_period_us": f"{period}\n"}
+
+
+LIMITED: list[tuple[str, str, dict[str, str], float]] = [
+    ("v1, none", GROUPS_V1, quota_v1("pods/pod1/bird", -1), 1.0),
+    ("v1, 300m", GROUPS_V1, quota_v1("pods/pod1/bird", 30000), 0.3),
+    ("v1, above it", GROUPS_V1, quota_v1("pods", 20000, 50000), 0.4),
+    ("v1, of another controller", GROUPS_V1, {"pods/cpu.max": "20000 50000\n", "cpu/elsewhere/cpu.max": "1 10"}, 1.0),
+    ("v2, none", GROUPS_V2, {"pods/pod1/bird/cpu.max": "max 100000\n"}, 1.0),
+    ("v2, the least of all on the way up", GROUPS_V2,
+     {"pods/pod1/bird/cpu.max": "50000 100000\n", "pods/pod1/cpu.max": "30000 100000\n", "pods/cpu.max": "max 100000"},
+     0.3),
+    ("v2, three cores", GROUPS_V2, {"pods/pod1/bird/cpu.max": "300000 100000\n"}, 1.0),
+    ("v2, of a group beside", GROUPS_V2, {"pods/pod2/cpu.max": "30000 100000\n"}, 1.0),
+    ("the root", "0::/\n", {"cpu.max": "30000 100000\n"}, 1.0),
+    ("outside of what is seen here", "0::/../../pods\n", {"pods/cpu.max": "30000 100000\n"}, 1.0),
+    ("gone", "", {}, 1.0),
+    ("what no kernel says", GROUPS_V2, {"pods/cpu.max": "30000 0\n", "pods/pod1/cpu.max": "30000\n"}, 1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("groups", "files", "least"), [c[1:] for c in LIMITED], ids=[c[0] for c in LIMITED])
+def test_what_control_groups_let_it_use(groups, files, least):
+    there = {f"/groups/{name}": text for name, text in files.items()}
+    assert limit(groups, there.get, "/groups") == least
 
 
 HARM: list[tuple[str, Answer, Config, str]] = [

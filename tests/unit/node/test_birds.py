@@ -16,8 +16,27 @@ BIRD = Bird("bird", 812, share=3.0, age=86400 * 20, links=60, links_made=400, im
 
 TOLD: list[tuple[str, Bird, int, list[tuple[str, str]]]] = [
     ("all well", BIRD, 0, []),
-    ("it spins now", replace(BIRD, share=97.0), 0, [("busy", "97 % of a core, up for 20.0 days")]),
-    ("a young one", replace(BIRD, share=97.0, age=5400), 0, [("busy", "97 % of a core, up for 1.5 h")]),
+    ("it spins now", replace(BIRD, share=97.0, wanted=97.0), 0, [("busy", "97 % of a core, up for 20.0 days")]),
+    ("a young one", replace(BIRD, share=97.0, wanted=97.0, age=5400), 0, [("busy", "97 % of a core, up for 1.5 h")]),
+    (
+        "it spins in half a core",
+        replace(BIRD, share=45.0, wanted=99.0, limit=50.0),
+        0,
+        [("busy", "45 % of a core of the 50 % that it may use, up for 20.0 days")],
+    ),
+    ("it works in half a core", replace(BIRD, share=45.0, wanted=60.0, limit=50.0), 0, []),
+    (
+        "others use its half of a core",
+        replace(BIRD, share=20.0, wanted=99.0, limit=50.0),
+        0,
+        [("starved", "20 % of a core of the 50 % that it may use, up for 20.0 days; it would use 99 %, and waits")],
+    ),
+    (
+        "no core is free",
+        replace(BIRD, share=20.0, wanted=99.0),
+        0,
+        [("starved", "20 % of a core, up for 20.0 days; it would use 99 %, and waits")],
+    ),
     ("before 3.27.0", replace(BIRD, image="calico/node:v3.26.4"), 0, [("version", "calico/node:v3.26.4")]),
     ("3.27.0 to 3.27.3", replace(BIRD, image="calico/node:v3.27.3"), 0, [("version", "calico/node:v3.27.3")]),
     ("mended", replace(BIRD, image="calico/node:v3.27.4"), 0, []),
@@ -50,11 +69,12 @@ EVENTS = """{"event": "kill", "time": 1700000000, "uptime": 1}
 
 
 class Busy(FakeHost):
-    """A node on which bird uses 96 % of a core."""
+    """A node on which bird uses 30 % of a core, all that it may, and would use 98 %."""
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
-        self.files["/proc/812/stat"] = STAT.format(pid=812, name="bird", used=1048, start=100)
+        self.files["/proc/812/stat"] = STAT.format(pid=812, name="bird", used=1015, start=100)
+        self.files["/proc/812/schedstat"] = "10150000000 7340000000 44\n"
 
 
 def node() -> Busy:
@@ -65,6 +85,8 @@ def node() -> Busy:
             "/proc/812/comm": "bird\n",
             "/proc/812/stat": STAT.format(pid=812, name="bird", used=1000, start=100),
             "/proc/812/cmdline": "bird\0-R\0-s\0/var/run/calico/bird.ctl\0-d\0",
+            "/proc/812/schedstat": "10000000000 7000000000 40\n",
+            "/sys/fs/cgroup/kubepods.slice/cpu.max": "30000 100000\n",
             "/proc/812/cgroup": f"0::/kubepods.slice/cri-containerd-{CONTAINER}.scope\n",
             "/proc/812/net/dev": "Inter-|\n face |\n    lo: 0\n  eth0: 0\n",
             "/proc/812/net/igmp": "Idx\tDevice\n1\tlo\n\t\t\t010000E0\n41\teth0\n",
@@ -81,7 +103,7 @@ def node() -> Busy:
 
 def test_the_birds_of_calico_are_observed():
     facts = bird_watchdog.observe(node())
-    assert facts.birds == (Bird("bird", 812, 96.0, 1000, 2, 41, "docker.io/calico/node:v3.26.4"),)
+    assert facts.birds == (Bird("bird", 812, 30.0, 1000, 2, 41, "docker.io/calico/node:v3.26.4", 98.0, 30.0),)
     assert facts.kills_last_week == 1, "the other one was 8 days before"
     assert bird_watchdog.shown(facts) == {
         "birds": [{**vars(facts.birds[0]), "version": (3, 26, 4)}],
