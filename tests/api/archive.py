@@ -23,7 +23,7 @@ class Archive:
         if not entries:
             raise LabError(
                 f"apt on this machine names no Debian mirror, so nothing of {suite} can be had; "
-                "name the folder of etcd, kube-apiserver and kubectl in KUBEBUILDER_ASSETS"
+                "name the folder of Kubernetes' programs in KUBEBUILDER_ASSETS"
             )
         for name in ("lists/partial", "cache/archives/partial"):
             (folder / name).mkdir(parents=True)

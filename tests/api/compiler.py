@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.lab.host import LabError, run
@@ -21,7 +21,12 @@ _NOT_IN_OPENAPI = {"code-generator", "sample-apiserver", "testdata"}
 
 
 def compile_programs(
-    tar: Path, goroot: Path, folder: Path, programs: tuple[str, ...], replaced: Mapping[str, Path]
+    tar: Path,
+    goroot: Path,
+    folder: Path,
+    programs: tuple[str, ...],
+    replaced: Mapping[str, Path],
+    say: Callable[[str], None],
 ) -> Path:
     """Compile cmd/NAME for each program, in `folder`; returns the folder that then holds them.
 
@@ -53,6 +58,7 @@ def compile_programs(
     run([*build, "-o", str(generator), _vendored("kube-openapi/cmd/openapi-gen")], cwd=tree, timeout=_TIMEOUT)
     run([*prefix, str(generator), *_openapi_flags(tree, gopath)], cwd=tree, timeout=_TIMEOUT)
     for program in programs:
+        say(f"kubernetes: compiling {program}")
         run([*build, "-o", str(out / program), f"{_PACKAGE}/cmd/{program}"], cwd=tree, timeout=_TIMEOUT)
     return out
 

@@ -10,25 +10,35 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube import insta
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import KubernetesApi
 
 from tests.api.calico import NODES, clear, client
+from tests.api.kubelets import Kubelets, repeated
 from tests.api.nodes import add_node
 from tests.api.server import ApiServer
 
 
 @pytest.fixture(scope="session")
 def calico_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    with ApiServer(tmp_path_factory.mktemp("calico")) as api:
+    with ApiServer(tmp_path_factory.mktemp("calico"), controllers=True) as api:
         for number, name in enumerate(NODES, 1):
             add_node(api, name, f"192.0.2.{number}")
         api.kubectl("create", "namespace", install.OPERATOR)
-        for namespace in (install.MANIFEST, install.OPERATOR, "default"):
+        for namespace in (install.MANIFEST, install.OPERATOR):
             api.kubectl("create", "serviceaccount", "calico-node", f"--namespace={namespace}")
         yield api
 
 
 @pytest.fixture
-def api(calico_server: ApiServer) -> ApiServer:
-    """No Calico yet, and no journal."""
-    clear(calico_server)
+def kubelets(calico_server: ApiServer) -> Iterator[Kubelets]:
+    """No Calico yet, and no journal; pods get ready as soon as there are any."""
+    with calico_server.rest() as rest:
+        made = Kubelets(rest)
+        with repeated(made.step):
+            clear(calico_server)
+            yield made
+
+
+@pytest.fixture
+def api(calico_server: ApiServer, kubelets: Kubelets) -> ApiServer:  # noqa: ARG001 - they act beside the test
+    """The server with its kubelets."""
     return calico_server
 
 

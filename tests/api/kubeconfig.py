@@ -1,4 +1,4 @@
-"""Kubeconfig files as kubeadm and the kubelet write them."""
+"""Kubeconfig files as kubeadm, the kubelet and calico-node write them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,30 @@ def of_joined_kubelet(url: str, ca: str) -> str:
         url, ca, cluster="default-cluster", context="default-context", user="default-auth",
         namespace="default", client=_KUBELET_FILES,
     )  # fmt: skip
+
+
+def of_cni(url: str, token: str) -> str:
+    """As calico-node writes it (node/pkg/cni/token_watch.go writeKubeconfig)."""
+    return f"""\
+# Kubeconfig file for Calico CNI plugin.
+apiVersion: v1
+kind: Config
+clusters:
+- name: local
+  cluster:
+    server: {url}
+    insecure-skip-tls-verify: true
+users:
+- name: calico
+  user:
+    token: {token}
+contexts:
+- name: calico-context
+  context:
+    cluster: local
+    user: calico
+current-context: calico-context
+"""
 
 
 _KUBELET_FILES = {"client-certificate": KUBELET_PEM, "client-key": KUBELET_PEM}

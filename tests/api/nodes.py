@@ -10,8 +10,7 @@ from tests.api.server import ApiServer
 def add_node(api: ApiServer, name: str, address: str, ready: bool = True) -> None:
     """Create the Node object of this name and internal address (of the kubelet's, what our code looks at)."""
     metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}}
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
-    api.kubectl("create", "-f", "-", stdin=json.dumps(node))
+    api.create({"apiVersion": "v1", "kind": "Node", "metadata": metadata})
     addresses = [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]
     _replace_status(api, name, {"addresses": addresses})
     set_ready(api, name, ready)

@@ -1,26 +1,32 @@
-"""etcd and kube-apiserver for as long as a test needs them, and kubectl."""
+"""etcd, kube-apiserver and kube-controller-manager for as long as a test needs them, and kubectl."""
 
 from __future__ import annotations
 
 import ipaddress
+import json
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.api import build, kubeconfig
 from tests.api.pki import Authority, Pair, key_pem
+from tests.api.rest import Rest
 from tests.lab import LabError
 from tests.lab.host import write
 
 ADMIN = "kubernetes-admin"
+MANAGER = "system:kube-controller-manager"
+# Those that act on what our tests put there. None of nodes: they stay Ready, or not, as a test says.
+CONTROLLERS = ("serviceaccount", "serviceaccount-token", "root-ca-cert-publisher", "daemonset", "garbagecollector")
 ISSUER = "https://kubernetes.default.svc.cluster.local"  # of the service accounts' tokens
 _READY_TIMEOUT = 120  # seconds from the start until it answers; 4 were measured on an idle machine
 _KUBECTL_TIMEOUT = 60  # seconds
@@ -51,8 +57,9 @@ class ApiServer:
     lab.address("node1"), netns=lab.netns("node1")). It ends with that node's network: start it after a reset.
 
     Users are known by client certificate, and by the token that `token` gives: ADMIN is in system:masters,
-    "system:node:NAME" is node NAME, any other has no rights but what RBAC objects give it. There are no controllers:
-    Pods need a ServiceAccount that the test makes, and the ClusterRoles view, edit and admin are empty.
+    "system:node:NAME" is node NAME, any other has no rights but what RBAC objects give it. With `controllers` there is
+    kube-controller-manager too, with CONTROLLERS; what a scheduler and kubelets would do then: tests/api/kubelets.py.
+    Without, Pods need a ServiceAccount that the test makes. The ClusterRoles view, edit and admin are empty.
     stop and start lose nothing; what was stored goes with the `with` block. Errors are LabError. Call it from a
     thread that lasts: the servers are killed when the thread that started them ends, however it ends.
     """
@@ -65,12 +72,14 @@ class ApiServer:
         netns: Path | None = None,
         nodes: Sequence[str] = (),
         flags: Sequence[str] = (),
+        controllers: bool = False,
     ) -> None:
         self._programs = build.ensure()
         self._folder = folder / "api"
         self._address = address
         self._netns = netns
         self._flags = tuple(flags)
+        self._controllers = controllers
         self._port = 6443 if netns else _free_port(address)
         self._authority = Authority()
         self._pairs: dict[str, Pair] = {}
@@ -99,6 +108,10 @@ class ApiServer:
     def token(self, user: str) -> str:
         """The bearer token of ADMIN, or of a node that was named at the start."""
         return self._tokens[user]
+
+    def rest(self) -> Rest:
+        """ADMIN's connection, for one thread."""
+        return Rest(self.url, self.ca, self.token(ADMIN))
 
     def kubeconfig(self, user: str = ADMIN) -> str:
         """A kubeconfig like kubeadm's admin.conf, with the user's certificate and key in it."""
@@ -139,6 +152,11 @@ class ApiServer:
             raise LabError(f"kubectl {' '.join(words)} as {user}: exit {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
+    def create(self, *items: Mapping[str, Any]) -> None:
+        """Create objects as kubectl create does: nothing of them is remembered for a later apply."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": items}
+        self.kubectl("create", "-f", "-", stdin=json.dumps(listed))
+
     def __enter__(self) -> ApiServer:
         self.start()
         return self
@@ -150,18 +168,22 @@ class ApiServer:
         shutil.rmtree(self._folder / "etcd")
 
     def start(self) -> None:
-        """Start both and wait until the API is ready and has the namespaces every cluster has."""
+        """Start all and wait until the API is ready and has what every cluster has."""
         self._write_files()
         try:
             self._spawn("etcd", _etcd_flags())
             self._spawn("kube-apiserver", [*self._server_flags(), *self._flags])
-            self._wait()
+            self._wait("kube-apiserver", "--raw=/readyz")
+            self._wait("kube-apiserver", "namespaces", "default", "kube-system")
+            if self._controllers:
+                self._spawn("kube-controller-manager", _controller_flags())
+                self._wait("kube-controller-manager", "serviceaccount", "default", "--namespace=kube-system")
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Kill both, as a power cut would: etcd has synced what it acknowledged."""
+        """Kill all, as a power cut would: etcd has synced what it acknowledged."""
         for process in self._running.values():
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -178,6 +200,8 @@ class ApiServer:
         write(self._folder / "server.crt", server.certificate)
         write(self._folder / "server.key", server.key, 0o600)
         write(self._folder / "accounts.key", key_pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
+        if self._controllers:
+            write(self._folder / "manager.conf", self.kubeconfig(MANAGER), 0o600)
         write(self._folder / "tokens.csv", "\n".join([*rows, ""]), 0o600)
 
     def _server_flags(self) -> list[str]:
@@ -202,20 +226,20 @@ class ApiServer:
                 command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
-    def _wait(self) -> None:
+    def _wait(self, wanted: str, *words: str) -> None:
+        """Wait until kubectl gets what this program makes."""
         deadline = time.monotonic() + _READY_TIMEOUT
         while True:
             try:
-                self.kubectl("get", "--raw=/readyz", "--request-timeout=5s")
-                self.kubectl("get", "namespaces", "default", "kube-system", "--request-timeout=5s")
+                self.kubectl("get", *words, "--request-timeout=5s")
                 return
             except LabError as error:
                 for program, process in self._running.items():
                     if process.poll() is not None:
                         raise LabError(f"{program} ended ({process.returncode}).{self._tail(program)}") from error
                 if time.monotonic() > deadline:
-                    message = f"kube-apiserver is not ready after {_READY_TIMEOUT} s: {error}"
-                    raise LabError(message + self._tail("kube-apiserver")) from error
+                    message = f"{wanted} is not ready after {_READY_TIMEOUT} s: {error}"
+                    raise LabError(message + self._tail(wanted)) from error
             time.sleep(0.1)
 
     def _tail(self, program: str) -> str:
@@ -250,4 +274,13 @@ def _etcd_flags() -> list[str]:
         "--data-dir=etcd", f"--listen-client-urls={_ETCD}", f"--advertise-client-urls={_ETCD}",
         f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
         "--logger=zap",
+    ]  # fmt: skip
+
+
+def _controller_flags() -> list[str]:
+    """kubeadm's, as far as there is one of it; paths are of the working folder."""
+    return [
+        "--kubeconfig=manager.conf", "--use-service-account-credentials", f"--controllers={','.join(CONTROLLERS)}",
+        "--service-account-private-key-file=accounts.key", "--root-ca-file=ca.crt",
+        "--leader-elect=false", "--port=0", "--secure-port=0",
     ]  # fmt: skip

@@ -8,12 +8,13 @@ from typing import Any
 import jmespath
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._kube import calico_mtu, calico_probes, install, places
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import calico_mtu, calico_probes, places
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import KubernetesApi
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Waiting
 
 from tests.api import ApiServer
-from tests.api.calico import NODES, Controllers, clear, hurried, put
+from tests.api.calico import NODES, Operator, deploy, hurried, settle, wait_until
+from tests.api.kubelets import Kubelets, repeated
 from tests.unit.kube.calico_objects import config, crd, custom, daemon_set, installation, installation_crd, operated
 
 SEEN = {name: {"name": "eth0", "mtu": 1450} for name in NODES}
@@ -24,13 +25,12 @@ CRDS = (crd("IPPool", "ippools"), crd("FelixConfiguration", "felixconfigurations
 
 
 @pytest.fixture
-def api(calico_server: ApiServer) -> ApiServer:
+def api(api: ApiServer) -> ApiServer:
     """Calico's pools and FelixConfiguration, and no calico-node yet."""
-    clear(calico_server)
-    put(calico_server, *CRDS, installation_crd())
-    calico_server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
-    put(calico_server, POOL, custom("FelixConfiguration", "default"))
-    return calico_server
+    api.create(*CRDS, installation_crd())
+    api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
+    api.create(POOL, custom("FelixConfiguration", "default"))
+    return api
 
 
 def run(api: KubernetesApi, check: bool = False, waiting: Waiting = WAITING, **given: Any) -> dict[str, Any]:
@@ -48,62 +48,62 @@ def veth_mtu(api: ApiServer) -> str:
     return str(read(api, "configmap", "calico-config", "--namespace=kube-system")["data"]["veth_mtu"])
 
 
-def template(api: ApiServer) -> dict[str, Any]:
-    return read(api, "daemonset", "calico-node", "--namespace=kube-system")
+def template(api: ApiServer, namespace: str = "kube-system") -> dict[str, Any]:
+    return read(api, "daemonset", "calico-node", f"--namespace={namespace}")
 
 
 def test_incident_c_with_the_manifest(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set(), config("1450"))
+    deploy(api, daemon_set(), config("1450"))
     before = template(api)["spec"]
     user = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "consul-0", "namespace": "default"}}
-    pod = {"serviceAccountName": "calico-node", "automountServiceAccountToken": False}
-    put(api, {**user, "spec": {**pod, "containers": [{"name": "consul", "image": "consul"}]}})
-    with Controllers(admin, NODES).running():
-        foretold = run(admin, check=True)
-        assert (veth_mtu(api), template(api)["spec"]) == ("1450", before)
-        done = run(admin)
-        assert (done["changes"], done["diff"]) == (foretold["changes"], foretold["diff"])
-        assert (veth_mtu(api), places.get(template(api), NOTE)) == ("1430", "1430")
-        assert done["rollout"][-1].endswith("3 of 3 pods are ready anew")
-        assert done["facts"]["calico_mtu"]["pods_with_the_old_mtu"] == {"default": {"Pod/consul-0": 1}}
-        version = read(api, "configmap", "calico-config", "--namespace=kube-system")["metadata"]["resourceVersion"]
-        assert run(admin)["changed"] is False
-        config_map = read(api, "configmap", "calico-config", "--namespace=kube-system")
-        assert config_map["metadata"]["resourceVersion"] == version
-        assert run(admin, state="restored")["changed"]
+    api.create({**user, "spec": {"containers": [{"name": "consul", "image": "consul"}]}})
+    foretold = run(admin, check=True)
+    assert (veth_mtu(api), template(api)["spec"]) == ("1450", before)
+    done = run(admin)
+    assert (done["changes"], done["diff"]) == (foretold["changes"], foretold["diff"])
+    assert (veth_mtu(api), places.get(template(api), NOTE)) == ("1430", "1430")
+    assert done["rollout"][-1].endswith("3 of 3 pods are ready anew")
+    assert done["facts"]["calico_mtu"]["pods_with_the_old_mtu"] == {"default": {"Pod/consul-0": 1}}
+    version = read(api, "configmap", "calico-config", "--namespace=kube-system")["metadata"]["resourceVersion"]
+    assert run(admin)["changed"] is False
+    config_map = read(api, "configmap", "calico-config", "--namespace=kube-system")
+    assert config_map["metadata"]["resourceVersion"] == version
+    assert run(admin, state="restored")["changed"]
     assert (veth_mtu(api), template(api)["spec"]) == ("1450", before)
     api.kubectl("delete", "pod", "consul-0", "--grace-period=0", "--force")
 
 
 def test_one_rollout_for_the_mtu_and_the_probes(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set(), config("1450"))
-    with Controllers(admin, NODES).running():
-        run(admin, rollout=False)
-        assert (veth_mtu(api), template(api)["metadata"]["generation"]) == ("1430", 1)
-        defaults = {name: spec.get("default") for name, spec in calico_probes.ARGUMENTS.items()}
-        calico_probes.run(admin, {**defaults, "allow": ["calico_rollout"]}, False, WAITING, jmespath.search)
-        now = template(api)
-        assert (now["metadata"]["generation"], places.get(now, NOTE)) == (2, "1430")
-        assert run(admin)["changed"] is False
+    deploy(api, daemon_set(), config("1450"))
+    run(admin, rollout=False)
+    assert (veth_mtu(api), template(api)["metadata"]["generation"]) == ("1430", 1)
+    defaults = {name: spec.get("default") for name, spec in calico_probes.ARGUMENTS.items()}
+    calico_probes.run(admin, {**defaults, "allow": ["calico_rollout"]}, False, WAITING, jmespath.search)
+    now = template(api)
+    assert (now["metadata"]["generation"], places.get(now, NOTE)) == (2, "1430")
+    assert run(admin)["changed"] is False
 
 
-def test_a_rollout_that_never_gets_ready_takes_the_config_map_back_too(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set(), config("1450"))
+def test_a_rollout_that_never_gets_ready_takes_the_config_map_back_too(
+    api: ApiServer, admin: KubernetesApi, kubelets: Kubelets
+) -> None:
+    deploy(api, daemon_set(), config("1450"))
     before = template(api)["spec"]
-    with Controllers(admin, NODES).running() as controllers:
-        controllers.rule = lambda node, each: (
-            node != "node1" or "nodeward.calico/veth-mtu" not in (each["metadata"].get("annotations") or {})
-        )
-        with pytest.raises(NodewardError, match=r"on node1 is not ready.*CrashLoopBackOff.*put back"):
-            run(admin, waiting=hurried(3))
+    kubelets.rule = lambda node, pod: (
+        node != "node1" or "nodeward.calico/veth-mtu" not in pod["metadata"].get("annotations", {})
+    )
+    with pytest.raises(NodewardError, match=r"on node1 is not ready.*CrashLoopBackOff.*put back"):
+        run(admin, waiting=hurried())
     assert (veth_mtu(api), template(api)["spec"]) == ("1450", before)
     assert "nodeward-journal" not in api.kubectl("get", "configmaps", "--namespace=kube-system", "--output=name")
 
 
 def test_the_operator_and_the_felix_configuration(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, installation(calicoNetwork={"mtu": 1450}))
-    put(api, operated(owner_uid=read(api, "installation", "default")["metadata"]["uid"]))
-    with Controllers(admin, NODES, install.OPERATOR).running():
+    api.create(installation(calicoNetwork={"mtu": 1450}))
+    deploy(api, operated(owner_uid=read(api, "installation", "default")["metadata"]["uid"]))
+    with api.rest() as rest, repeated(Operator(rest).step):
+        wait_until(lambda: template(api, "calico-system")["metadata"]["generation"] == 2)  # it has its say first
+        settle(api, "calico-system")
         run(admin)
         assert read(api, "installation", "default")["spec"]["calicoNetwork"] == {"mtu": 1430}
         run(admin, state="restored")

@@ -1,13 +1,13 @@
-"""calico_probes on a real API server; kubectl is the judge. What else acts in a cluster: tests/api/calico.py."""
+"""calico_probes on a real API server with the real DaemonSet controller; kubectl is the judge."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,16 @@ from typing import Any
 import jmespath
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._kube import calico_probes, install, objects, places
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import calico_probes, places
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import KubernetesApi, NoAccessError, connect
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Waiting
 
 from tests.api import ApiServer
 from tests.api.build import CHECKOUT
-from tests.api.calico import NODES, Controllers, client, hurried, kubeconfig, put
+from tests.api.calico import Operator, client, deploy, hurried, kubeconfig, settle, wait_until
+from tests.api.kubelets import Kubelets, repeated
 from tests.unit.kube.calico_objects import PROBES, daemon_set, deployment, installation, installation_crd, operated
 
-MANIFEST = objects.daemon_set("kube-system", "calico-node")
-SYSTEM = objects.daemon_set("calico-system", "calico-node")
 LIVENESS = "/spec/template/spec/containers/calico-node/livenessProbe"
 CONSENT = ["calico_rollout"]
 # Who may read everything and change nothing.
@@ -53,7 +52,7 @@ def live(api: ApiServer, namespace: str = "kube-system") -> dict[str, Any]:
 
 
 def version(api: ApiServer) -> str:
-    """The generation counts changes of the spec alone; the stand-in writes the status."""
+    """The generation counts changes of the spec alone; the DaemonSet controller writes the status."""
     return str(live(api)["metadata"]["generation"])
 
 
@@ -65,11 +64,11 @@ def journal(api: ApiServer) -> str:
 
 @pytest.mark.parametrize("release", PROBES)
 def test_a_manifest_install_of(api: ApiServer, admin: KubernetesApi, release: str) -> None:
-    put(api, daemon_set(release))
+    deploy(api, daemon_set(release))
     before = live(api)
     foretold = run(admin, check=True)
     assert (live(api)["spec"], journal(api)) == (before["spec"], "")
-    done = run(admin)  # there are no pods yet that would be waited for
+    done = run(admin)
     assert (done["changes"], done["diff"]) == (foretold["changes"], foretold["diff"])
     [container] = live(api)["spec"]["template"]["spec"]["containers"]
     liveness, startup = container["livenessProbe"], container["startupProbe"]
@@ -78,6 +77,7 @@ def test_a_manifest_install_of(api: ApiServer, admin: KubernetesApi, release: st
     handlers = ("exec", "httpGet")
     assert {k: startup[k] for k in startup if k in handlers} == {k: liveness[k] for k in liveness if k in handlers}
     assert startup["periodSeconds"] * startup["failureThreshold"] >= 160
+    settle(api)
     version = live(api)["metadata"]["resourceVersion"]
     again = run(admin)
     assert (again["changed"], again["findings"]) == (False, _lasting(done))
@@ -85,11 +85,11 @@ def test_a_manifest_install_of(api: ApiServer, admin: KubernetesApi, release: st
 
 
 def test_a_rollout_and_the_way_back(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set())
-    before = live(api)
-    with Controllers(admin, NODES).running():
-        assert run(admin)["rollout"][-1].endswith("3 of 3 pods are ready anew")
-        assert run(admin, state="restored")["changed"]
+    deploy(api, daemon_set())
+    before, pods = live(api), _pods(api)
+    assert run(admin)["rollout"][-1].endswith("3 of 3 pods are ready anew")
+    assert not pods & _pods(api)
+    assert run(admin, state="restored")["changed"]
     assert (live(api)["spec"], journal(api)) == (before["spec"], "")
 
 
@@ -98,7 +98,7 @@ def _lasting(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_without_consent_nothing_is_sent(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set())
+    deploy(api, daemon_set())
     before = live(api)
     told = run(admin, allow=[])
     assert (told["changed"], len(told["pending"]), live(api)) == (False, 5, before)
@@ -106,9 +106,8 @@ def test_without_consent_nothing_is_sent(api: ApiServer, admin: KubernetesApi) -
 
 def test_typha_and_kube_controllers(api: ApiServer, admin: KubernetesApi) -> None:
     names = ("calico-typha", "calico-kube-controllers")
-    put(api, daemon_set(), *map(deployment, names))
-    with Controllers(admin, NODES).running():
-        run(admin)
+    deploy(api, daemon_set(), *map(deployment, names))
+    run(admin)
     for name in names:
         item = json.loads(api.kubectl("get", "deployment", name, "--namespace=kube-system", "--output=json"))
         [container] = item["spec"]["template"]["spec"]["containers"]
@@ -127,8 +126,7 @@ def test_an_operator_with_an_old_installation(api: ApiServer, admin: KubernetesA
 
 def test_an_operator_with_overrides(api: ApiServer, admin: KubernetesApi) -> None:
     _install(api, "livenessProbe", "readinessProbe")
-    before = live(api, "calico-system")
-    with Controllers(admin, NODES, install.OPERATOR).running():
+    with api.rest() as rest, repeated(Operator(rest).step):
         foretold = run(admin, check=True)
         assert run(admin)["changes"] == foretold["changes"] != []
         assert places.get(live(api, "calico-system"), f"{LIVENESS}/timeoutSeconds") == 60
@@ -137,19 +135,13 @@ def test_an_operator_with_overrides(api: ApiServer, admin: KubernetesApi) -> Non
     [container] = spec["calicoNodeDaemonSet"]["spec"]["template"]["spec"]["containers"]
     assert container["livenessProbe"] == {"timeoutSeconds": 60, "initialDelaySeconds": 60, "failureThreshold": 10}
     assert run(admin, check=True, state="restored")["changed"]
-    # the operator would take its own numbers again; the stand-in only copies what is there
-    api.kubectl("replace", "-f", "-", stdin=json.dumps(_again(before, live(api, "calico-system"))))
-
-
-def _again(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    return {**now, "spec": before["spec"]}
 
 
 def _install(api: ApiServer, *probes: str) -> None:
-    put(api, installation_crd(*probes))
+    api.create(installation_crd(*probes))
     api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
-    put(api, installation())
-    put(api, operated(owner_uid=api.kubectl("get", "installation", "default", "--output=jsonpath={.metadata.uid}")))
+    api.create(installation())
+    deploy(api, operated(owner_uid=api.kubectl("get", "installation", "default", "--output=jsonpath={.metadata.uid}")))
 
 
 # --- other writers, rights, outages ------------------------------------------------------------------
@@ -176,21 +168,18 @@ class Between(KubernetesApi):
 
 
 def test_another_writer_between_read_and_patch(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set())
-    with Controllers(admin, NODES).running() as controllers:
-        # It writes, too; and a rollout of theirs that it had begun would be one that ours is refused beside.
-        controllers.paused = True
+    deploy(api, daemon_set())
+    controllers = api.pids["kube-controller-manager"]
 
-        def write() -> None:
-            patch = [{"op": "replace", "path": f"{_by_index(LIVENESS)}/timeoutSeconds", "value": 90}]
-            api.kubectl(
-                "patch", "daemonset", "calico-node", "--namespace=kube-system", "--type=json", f"-p={json.dumps(patch)}"
-            )
+    def write() -> None:
+        # a rollout of theirs that it had begun would be one that ours is refused beside
+        os.kill(controllers, signal.SIGSTOP)
+        patch = [{"op": "replace", "path": f"{_by_index(LIVENESS)}/timeoutSeconds", "value": 90}]
+        api.kubectl(
+            "patch", "daemonset", "calico-node", "--namespace=kube-system", "--type=json", f"-p={json.dumps(patch)}"
+        )
 
-        def go_on() -> None:
-            controllers.paused = False
-
-        done = run(Between(admin, write, go_on))
+    done = run(Between(admin, write, lambda: os.kill(controllers, signal.SIGCONT)))
     assert places.get(live(api), f"{LIVENESS}/timeoutSeconds") == 90, "more than the floor, and theirs"
     assert len(done["changes"]) == 4
     assert "livenessProbe/timeoutSeconds" not in journal(api)
@@ -201,8 +190,7 @@ def _by_index(place: str) -> str:
 
 
 def test_a_user_who_may_not_patch_is_told_the_verb(api: ApiServer, tmp_path: Path) -> None:
-    put(api, daemon_set())
-    put(api, READER)
+    deploy(api, daemon_set(), READER)
     api.kubectl("create", "clusterrolebinding", "jane", "--clusterrole=reader", "--user=jane")
     jane = client(api, tmp_path, "jane")
     for check in (True, False):
@@ -214,7 +202,7 @@ def test_a_user_who_may_not_patch_is_told_the_verb(api: ApiServer, tmp_path: Pat
 
 
 def test_two_runs_at_once(api: ApiServer, admin: KubernetesApi, tmp_path: Path) -> None:
-    put(api, daemon_set())
+    deploy(api, daemon_set())
     before = live(api)["spec"]
     results: list[dict[str, Any]] = []
 
@@ -222,65 +210,59 @@ def test_two_runs_at_once(api: ApiServer, admin: KubernetesApi, tmp_path: Path) 
         results.append(run(mine))
 
     clients = [client(api, tmp_path) for _ in range(2)]  # one after the other: they share a kubeconfig's file
-    with Controllers(admin, NODES).running():
-        threads = [threading.Thread(target=one, args=(each,)) for each in clients]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(result["changed"] for result in results) == [False, True]
-        run(admin, state="restored")
+    threads = [threading.Thread(target=one, args=(each,)) for each in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result["changed"] for result in results) == [False, True]
+    run(admin, state="restored")
     assert live(api)["spec"] == before
 
 
-def test_a_rollout_that_never_gets_ready_is_undone(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set())
+def test_a_rollout_that_never_gets_ready_is_undone(api: ApiServer, admin: KubernetesApi, kubelets: Kubelets) -> None:
+    deploy(api, daemon_set())
     before = live(api)["spec"]
-    with Controllers(admin, NODES).running() as controllers:
-        controllers.rule = lambda node, template: (
-            node != "node2" or places.get({"spec": {"template": template}}, f"{LIVENESS}/timeoutSeconds") == 1
-        )
-        with pytest.raises(NodewardError, match=r"on node2 is not ready.*CrashLoopBackOff back-off 5m0s.*put back"):
-            run(admin, waiting=hurried(3))
-        assert (live(api)["spec"], journal(api)) == (before, "")
-        wait_until(lambda: _ready(api) == "True True True")
+    kubelets.rule = lambda node, pod: (
+        node != "node2" or pod["spec"]["containers"][0]["livenessProbe"]["timeoutSeconds"] == 1
+    )
+    with pytest.raises(NodewardError, match=r"on node2 is not ready.*CrashLoopBackOff back-off 5m0s.*put back"):
+        run(admin, waiting=hurried())
+    assert (live(api)["spec"], journal(api)) == (before, "")
+    settle(api)
+    assert _ready(api) == ["True", "True", "True"]
 
 
-def _ready(api: ApiServer) -> str:
-    path = "--output=jsonpath={.items[*].status.conditions[0].status}"
-    return api.kubectl("get", "pods", "--namespace=kube-system", path)
+def _ready(api: ApiServer) -> list[str]:
+    path = '--output=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'
+    return sorted(api.kubectl("get", "pods", "--namespace=kube-system", path).split())
 
 
-def wait_until(holds: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def _pods(api: ApiServer) -> set[str]:
+    return set(api.kubectl("get", "pods", "--namespace=kube-system", "--output=name").split())
 
 
-def test_pods_that_were_not_ready_before_fill_the_room(api: ApiServer, admin: KubernetesApi) -> None:
-    put(api, daemon_set())
-    controllers = Controllers(admin, NODES)
-    controllers.rule = lambda node, _template: node != "node3"
-    with (
-        controllers.running(),
-        pytest.raises(NodewardError, match=r"1 of 3 pods are not ready.*node3 \(calico-node: Crash"),
-    ):
+def test_pods_that_were_not_ready_before_fill_the_room(
+    api: ApiServer, admin: KubernetesApi, kubelets: Kubelets
+) -> None:
+    kubelets.rule = lambda node, _pod: node != "node3"
+    api.create(daemon_set())
+    wait_until(lambda: _ready(api) == ["False", "True", "True"])
+    with pytest.raises(NodewardError, match=r"1 of 3 pods are not ready.*node3 \(calico-node: Crash"):
         run(admin)
     assert version(api) == "1"
 
 
 def test_an_api_server_that_goes_half_way_and_comes_back(api: ApiServer, admin: KubernetesApi, tmp_path: Path) -> None:
-    put(api, daemon_set())
+    deploy(api, daemon_set())
     with pytest.raises(NodewardError, match="was not reached"):
         run(Between(admin, api.stop, lambda: None))
     with pytest.raises(NodewardError, match="was not reached"):
         run(client(api, tmp_path))
     api.start()
     assert version(api) == "1"
-    with Controllers(admin, NODES).running():
-        assert run(admin)["changed"], "the next run finishes it"
-        run(admin, state="restored")
+    assert run(admin)["changed"], "the next run finishes it"
+    run(admin, state="restored")
     assert (places.get(live(api), f"{LIVENESS}/timeoutSeconds"), journal(api)) == (1, "")
 
 
@@ -305,7 +287,7 @@ def module(env: dict[str, str], *words: str, args: dict[str, Any] | None = None)
 
 
 def test_check_mode_diff_and_the_ways_in_of_kubernetes_core(api: ApiServer, tmp_path: Path) -> None:
-    put(api, daemon_set())
+    deploy(api, daemon_set())
     path = kubeconfig(api, tmp_path)
     told = module({"K8S_AUTH_KUBECONFIG": path}, "--check", "--diff", args={"allow": CONSENT})
     assert told["changed"]

@@ -1,14 +1,13 @@
 """The CNI plugin's token on a real API server: accepted, expired, revoked, without a right; and a new one.
 
-A kubelet and Calico's install-cni do not run here: Controllers makes the new pod, and a test writes what
-calico-node would write on the node.
+The real DaemonSet controller makes the new pod. Calico's install-cni does not run here: a test writes what calico-node
+would write on the node.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,11 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout impo
 from ansible_collections.nodeward.calico.plugins.module_utils._node import cni_token
 
 from tests.api import ApiServer
-from tests.api.calico import NODES, Controllers, client, hurried, put
+from tests.api.calico import NODES, client, deploy, hurried, wait_until
+from tests.api.kubeconfig import of_cni
+from tests.api.kubelets import Kubelets
 from tests.api.tokens import signed
 from tests.unit.kube.calico_objects import crd, custom, daemon_set
-from tests.unit.node.test_cni_token import kubeconfig
 
 PODS = "/api/v1/namespaces/kube-system/pods"
 SPACE = "--namespace=kube-system"
@@ -44,16 +44,14 @@ def calico(api: ApiServer, admin: KubernetesApi) -> ApiServer:
     api.kubectl("delete", "serviceaccount", "calico-cni-plugin", SPACE, "--ignore-not-found")
     api.kubectl("delete", "clusterrole", "calico-cni-plugin", "--ignore-not-found")
     api.kubectl("delete", "clusterrolebinding", "calico-cni-plugin", "--ignore-not-found")
-    put(api, crd("ClusterInformation", "clusterinformations"), ROLE)
+    api.create(crd("ClusterInformation", "clusterinformations"), ROLE)
     api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
-    put(api, custom("ClusterInformation", "default", calicoVersion="v3.28.0"), daemon_set())
+    deploy(api, daemon_set(), custom("ClusterInformation", "default", calicoVersion="v3.28.0"))
     api.kubectl("create", "serviceaccount", "calico-cni-plugin", SPACE)
     bind(api)
     token = admin.token("kube-system", "calico-cni-plugin")
-    deadline = time.monotonic() + 20  # the authorizer hears of the binding a moment later
-    while admin.try_token(cluster.PATH, token) != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    # the authorizer hears of the binding a moment later
+    wait_until(lambda: admin.try_token(cluster.PATH, token) == 200)
     return api
 
 
@@ -78,7 +76,7 @@ class Node(LocalHost):
 
     def has(self, token: str) -> dict[str, Any]:
         """Have this token, and say what the trap sees."""
-        self.put(cni_token.KUBECONFIG, kubeconfig(token).replace("https://10.96.0.1:443", self._api.url))
+        self.put(cni_token.KUBECONFIG, of_cni(self._api.url, token))
         return self.sees()
 
     def sees(self) -> dict[str, Any]:
@@ -116,27 +114,25 @@ def test_what_a_node_sees_and_how_it_is_mended(calico: ApiServer, admin: Kuberne
     expired = node.has(signed(calico, "kube-system", "calico-cni-plugin", age=90_000, life=86_400))
     assert (expired["answer"], expired["expires_in"] < 0) == ("refused", True)
 
-    with Controllers(admin, NODES).running():
-        before = pods(calico)
-        assert replaced(admin, expired, check=True)["changed"]
-        assert replaced(admin, expired, allow=[])["pending"]
-        assert pods(calico) == before
-        done = replaced(admin, expired)
-        after = pods(calico)
-        assert [name for name in NODES if before[name] != after[name]] == ["node1"]
-        # calico-node starts and writes a new token
-        again = node.has(admin.token("kube-system", "calico-cni-plugin"))
-        assert (again["answer"], again["issued"] != done["issued_before"]) == ("accepted", True)
-        assert replaced(admin, again)["changed"] is False
+    before = pods(calico)
+    assert replaced(admin, expired, check=True)["changed"]
+    assert replaced(admin, expired, allow=[])["pending"]
+    assert pods(calico) == before
+    done = replaced(admin, expired)
+    after = pods(calico)
+    assert [name for name in NODES if before[name] != after[name]] == ["node1"]
+    # calico-node starts and writes a new token
+    again = node.has(admin.token("kube-system", "calico-cni-plugin"))
+    assert (again["answer"], again["issued"] != done["issued_before"]) == ("accepted", True)
+    assert replaced(admin, again)["changed"] is False
     assert fresh not in json.dumps([seen, expired, done, again])
 
 
 def test_a_revoked_token_a_missing_right_and_nobody(calico: ApiServer, admin: KubernetesApi, node: Node) -> None:
     revoked = admin.token("kube-system", "calico-cni-plugin")
     assert node.has(revoked)["answer"] == "accepted"
-    Controllers(admin, NODES).step()
     calico.kubectl("delete", "serviceaccount", "calico-cni-plugin", SPACE)
-    wait_for(lambda: node.sees()["answer"] == "refused")
+    wait_until(lambda: node.sees()["answer"] == "refused")
     seen = node.sees()
     with pytest.raises(NodewardError, match='"calico-cni-plugin" not found'):
         replaced(admin, seen)
@@ -145,7 +141,7 @@ def test_a_revoked_token_a_missing_right_and_nobody(calico: ApiServer, admin: Ku
     assert node.sees()["answer"] == "refused", "the account was made anew: its old tokens stay bad"
     calico.kubectl("delete", "clusterrolebinding", "calico-cni-plugin")
     without = admin.token("kube-system", "calico-cni-plugin")
-    wait_for(lambda: node.has(without)["answer"] == "forbidden")
+    wait_until(lambda: node.has(without)["answer"] == "forbidden")
     assert replaced(admin, node.sees())["changed"] is False
 
     calico.stop()
@@ -155,45 +151,32 @@ def test_a_revoked_token_a_missing_right_and_nobody(calico: ApiServer, admin: Ku
     assert replaced(admin, seen)["changed"] is False
 
 
-def wait_for(holds: Any) -> None:
-    deadline = time.monotonic() + 20  # tokens and rights are cached for ten seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-
-
 @pytest.mark.usefixtures("calico")
-def test_a_pod_that_does_not_come_again_stops_it(admin: KubernetesApi) -> None:
+def test_a_pod_that_does_not_come_again_stops_it(admin: KubernetesApi, kubelets: Kubelets) -> None:
     seen = {"node": "node1", "answer": "refused", "service_account": "kube-system/calico-cni-plugin"}
-    with Controllers(admin, NODES).running() as controllers:
-        controllers.rule = lambda _node, _template: False
-        with pytest.raises(NodewardError, match=r"no new pod of calico-node is ready on node1.*CrashLoopBackOff"):
-            cluster.run(
-                admin,
-                {"allow": [cluster.CONSENT], "seen": seen, "refused": 1},
-                False,
-                hurried(1),
-            )
+    old = {each["metadata"]["uid"] for each in admin.items(PODS)}
+    kubelets.rule = lambda _node, pod: pod["metadata"]["uid"] in old
+    with pytest.raises(NodewardError, match=r"no new pod of calico-node is ready on node1.*CrashLoopBackOff"):
+        cluster.run(admin, {"allow": [cluster.CONSENT], "seen": seen, "refused": 1}, False, hurried())
     told = replaced(admin, seen, refused=4)
     assert [finding["id"] for finding in told["findings"]] == ["cni_token.cluster_wide"]
 
 
-def test_two_at_once_delete_one_pod_each(calico: ApiServer, admin: KubernetesApi, tmp_path: Path) -> None:
+def test_two_at_once_delete_one_pod_each(calico: ApiServer, tmp_path: Path) -> None:
     results: list[dict[str, Any]] = []
-    with Controllers(admin, NODES).running():
-        before = pods(calico)
-        threads = [
-            threading.Thread(
-                target=lambda name=name: results.append(
-                    replaced(client(calico, tmp_path), {"node": name, "answer": "refused"})
-                )
+    before = pods(calico)
+    threads = [
+        threading.Thread(
+            target=lambda name=name: results.append(
+                replaced(client(calico, tmp_path), {"node": name, "answer": "refused"})
             )
-            for name in ("node1", "node2")
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        after = pods(calico)
+        )
+        for name in ("node1", "node2")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    after = pods(calico)
     assert [result["changed"] for result in results] == [True, True]
     assert [name for name in NODES if before[name] != after[name]] == ["node1", "node2"]

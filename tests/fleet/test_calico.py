@@ -1,28 +1,25 @@
 """harden.yml with a real API server: Calico's MTU and probes in one rollout, a stale token mended, and the way back.
 
-What else acts in a cluster, kubelets and controllers, is played by tests/api/calico.py.
+The DaemonSet controller is the real one; kubelets are played by tests/api/kubelets.py.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import places
-from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import KubernetesApi
 
 from tests.api import ApiServer
-from tests.api.calico import Controllers, client, put
+from tests.api.kubeconfig import of_cni
+from tests.api.kubelets import Kubelets, repeated
 from tests.api.nodes import add_node
 from tests.fleet.fleet import NODES, Fleet
 from tests.unit.kube.calico_objects import config, crd, custom, daemon_set
-from tests.unit.node.test_cni_token import kubeconfig
 
 TIMEOUT = "/spec/template/spec/containers/calico-node/livenessProbe/timeoutSeconds"
 
@@ -32,15 +29,15 @@ POOL = custom("IPPool", "default-ipv4-ippool", cidr="10.244.0.0/16", ipipMode="A
 @pytest.fixture
 def api(fleet: Fleet, tmp_path: Path) -> Iterator[ApiServer]:
     """An API server beside the lab with the nodes, and the manifest of incidents A2 and C."""
-    with ApiServer(tmp_path, fleet.lab.gateway) as server:
+    with ApiServer(tmp_path, fleet.lab.gateway, controllers=True) as server:
         for node in NODES:
             add_node(server, node, fleet.lab.address(node))
         server.kubectl("create", "serviceaccount", "calico-node", "--namespace=kube-system")
         crds = (("IPPool", "ippools"), ("FelixConfiguration", "felixconfigurations"))
-        put(server, *(crd(*names) for names in (*crds, ("ClusterInformation", "clusterinformations"))))
+        server.create(*(crd(*names) for names in (*crds, ("ClusterInformation", "clusterinformations"))))
         server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
-        put(server, POOL, custom("FelixConfiguration", "default"), custom("ClusterInformation", "default"))
-        put(server, daemon_set(), config("1500"))
+        server.create(POOL, custom("FelixConfiguration", "default"), custom("ClusterInformation", "default"))
+        server.create(daemon_set(), config("1500"))
         yield server
 
 
@@ -51,8 +48,7 @@ def read(api: ApiServer, *words: str) -> dict[str, Any]:
 
 def has_token(fleet: Fleet, api: ApiServer, node: str, token: str) -> None:
     """Have the CNI's kubeconfig on a node, as calico-node writes it."""
-    text = kubeconfig(token).replace("https://10.96.0.1:443", api.url)
-    coded = base64.b64encode(text.encode()).decode()
+    coded = base64.b64encode(of_cni(api.url, token).encode()).decode()
     fleet.lab.run(
         node,
         f"mkdir -p /etc/cni/net.d /var/lib/calico; echo {node} > /var/lib/calico/nodename;"
@@ -60,38 +56,23 @@ def has_token(fleet: Fleet, api: ApiServer, node: str, token: str) -> None:
     )
 
 
-class InstallCni(threading.Thread):
-    """Plays calico-node's part: a new pod on a node writes a new token there."""
-
-    def __init__(self, fleet: Fleet, api: ApiServer, admin: KubernetesApi, node: str) -> None:
-        super().__init__(daemon=True)
-        self._fleet, self._api, self._admin, self._node = fleet, api, admin, node
-        self.ended = threading.Event()
-        self._uid = self._pod()
-
-    def _pod(self) -> str:
-        pods = self._admin.items("/api/v1/namespaces/kube-system/pods")
-        return next((each["metadata"]["uid"] for each in pods if each["spec"]["nodeName"] == self._node), "")
-
-    def run(self) -> None:
-        while not self.ended.wait(0.3):
-            try:
-                uid = self._pod()
-            except NodewardError:
-                continue
-            if uid and uid != self._uid:
-                self._uid = uid
-                has_token(self._fleet, self._api, self._node, self._admin.token("kube-system", "calico-node"))
+def fresh(api: ApiServer) -> str:
+    """A token of calico-node's account (kubectl learned to ask for one in 1.24)."""
+    path = "/api/v1/namespaces/kube-system/serviceaccounts/calico-node/token"
+    wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    with api.rest() as rest:
+        return str(rest("POST", path, wanted)["status"]["token"])
 
 
 def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, api: ApiServer, tmp_path: Path) -> None:
     before = read(api, "daemonset", "calico-node")["spec"]
-    admin = client(api, tmp_path)
-    access = ("-e", f"harden_api_kubeconfig={tmp_path}/kubernetes-admin.conf", "-e", "harden_pause=0")
+    (tmp_path / "admin.conf").write_text(api.kubeconfig())
+    access = ("-e", f"harden_api_kubeconfig={tmp_path}/admin.conf", "-e", "harden_pause=0")
     reading = ("--clusterrole=cluster-admin", "--serviceaccount=kube-system:calico-node")
     api.kubectl("create", "clusterrolebinding", "calico-node", *reading)
-    with Controllers(admin, NODES).running():
-        good, stale = (admin.token("kube-system", "calico-node") for _ in range(2))
+    good, stale = fresh(api), fresh(api)
+    with api.rest() as rest, repeated(Kubelets(rest, lambda node, _pod: has_token(fleet, api, node, fresh(api))).step):
+        api.kubectl("rollout", "status", "daemonset/calico-node", "--namespace=kube-system", "--timeout=50s")
         has_token(fleet, api, "node1", good)
         has_token(fleet, api, "node2", stale[:-8] + "AAAAAAAA")
         audit = fleet.play("audit", *access)
@@ -101,13 +82,7 @@ def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, 
         assert "cni_token.refused" in {each["id"] for each in audit.node("node2")["findings"]}
         assert {c["trap"] for c in audit.node("node1")["pending"]} >= {"calico_mtu", "calico_probes"}
 
-        install_cni = InstallCni(fleet, api, admin, "node2")
-        install_cni.start()
-        try:
-            done = fleet.play("harden", *access)
-        finally:
-            install_cni.ended.set()
-            install_cni.join()
+        done = fleet.play("harden", *access)
         assert done.code == 0
         assert done.report["cluster"]["facts"] == {}, "rules are asked by audits alone"
         uplink = min(done.node(node)["facts"]["link_mtu"]["uplink"]["mtu"] for node in NODES)

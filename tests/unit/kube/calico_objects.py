@@ -54,6 +54,7 @@ def daemon_set(version: str = "v3.19.0", namespace: str = "kube-system", **conta
                 "metadata": {"labels": labels},
                 "spec": {
                     "hostNetwork": True,
+                    "tolerations": [{"effect": each, "operator": "Exists"} for each in ("NoSchedule", "NoExecute")],
                     "serviceAccountName": "calico-node",
                     "automountServiceAccountToken": False,
                     "terminationGracePeriodSeconds": 0,

@@ -13,6 +13,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.cni_token im
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.api.kubeconfig import of_cni
 from tests.unit.fake_host import FakeHost
 
 NOW = 1_700_000_000
@@ -36,27 +37,7 @@ def bound(age: float, life: float | None, pod: str = "calico-node-x") -> str:
 
 
 def kubeconfig(token: str) -> str:
-    """As calico-node writes it (node/pkg/cni/token_watch.go writeKubeconfig)."""
-    return f"""\
-# Kubeconfig file for Calico CNI plugin.
-apiVersion: v1
-kind: Config
-clusters:
-- name: local
-  cluster:
-    server: {SERVER}
-    insecure-skip-tls-verify: true
-users:
-- name: calico
-  user:
-    token: {token}
-contexts:
-- name: calico-context
-  context:
-    cluster: local
-    user: calico
-current-context: calico-context
-"""
+    return of_cni(SERVER, token)
 
 
 def node(token: str, answer: Answer | None = None, log: str = "") -> FakeHost:
