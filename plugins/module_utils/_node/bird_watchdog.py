@@ -102,7 +102,7 @@ class Facts:
     enabled: bool = False
     invocation: str | None = None
     birds: tuple[Bird, ...] = ()
-    kills_last_week: int = 0
+    kills_last_week: int | None = 0  # None where the file of events cannot be read
 
 
 # --- observe ----------------------------------------------------------------------------------------
@@ -221,16 +221,24 @@ def _refusals(policy: Policy) -> Iterator[Refusal]:
             f"{folder!r} is no absolute path of letters, digits and . _ + - without . and ..",
             "Name the folder that node-exporter reads",
         )
-    elif folder and f"{folder}/".startswith(_NOT_FOR_METRICS):
+    elif folder and (folder.rstrip("/") in _OF_ALL or f"{folder}/".startswith(_NOT_FOR_METRICS)):
         yield _refusal(
             "textfile_folder",
-            f"{folder} is, or is in, a folder that the system itself reads",
+            f"{folder} is a folder for everything, or is, or is in, one that the system itself reads or clears",
             "Name the folder that node-exporter reads, such as /var/lib/node_exporter",
         )
 
 
 # The daemon may write to the folder of the metrics.
-_NOT_FOR_METRICS = ("/dev/", "/proc/", "/sys/", "/run/", "/var/run/", "/usr/", "/etc/", "/bin/", "/sbin/", "/lib/")
+_NOT_FOR_METRICS = (
+    *("/dev/", "/proc/", "/sys/", "/run/", "/var/run/", "/usr/", "/etc/", "/bin/", "/sbin/", "/lib/", "/lib64/"),
+    *("/boot/", "/tmp/", "/var/tmp/", "/var/lock/"),  # noqa: S108 - refused, not used
+    *("/var/spool/", "/var/lib/kubelet/", "/var/lib/etcd/"),
+)
+_OF_ALL = (
+    *("/home", "/media", "/mnt", "/opt", "/root", "/srv", "/var"),
+    *("/var/cache", "/var/lib", "/var/local", "/var/log", "/var/mail", "/var/opt"),
+)
 
 
 def _refusal(option: str, what: str, remedy: str) -> Refusal:

@@ -17,8 +17,10 @@ import time
 from typing import Any, Callable
 
 from .bird_watchdog_decision import (
+    ABSENT,
     CALM,
     COOLDOWN,
+    DAY,
     DUE,
     FOREIGN,
     HELD,
@@ -27,6 +29,7 @@ from .bird_watchdog_decision import (
     NAMES,
     NOT_RESTARTED,
     PASSING,
+    RESTARTED,
     RESTARTING,
     SILENT,
     SPINNING,
@@ -51,13 +54,15 @@ from .bird_watchdog_io import (
     evidence,
     kill,
     look,
+    one_line,
     put,
     read,
     read_config,
+    read_end,
     sample,
     send,
 )
-from .bird_watchdog_reading import told_kills
+from .bird_watchdog_reading import told_kills, told_victim
 
 SCAN_EVERY = 6  # samples between two looks for new processes
 SHARES = 30  # of the others, one of which is looked at again each time: no minute costs more than another
@@ -68,18 +73,25 @@ RETRY_AFTER = 60.0  # seconds until a kill that was held back is weighed again
 class Watchdog:
     """Samples, decides and acts."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, date: Callable[[], float] = time.time) -> None:
         self.config, self.steps = config, 0
+        self.date, self.booted = date, 0.0  # seconds since 1970, by a clock that may be set at any time
         self.tracks = {name: Track() for name in NAMES}
         self.looks: dict[int, int] = {}  # how often a process was looked at
         self.boot = read("/proc/sys/kernel/random/boot_id").strip()
         self.unadopted: dict[Process, float] = {}  # when it was seen first, or inf where that was told
         self.unwritable: set[str] = set()
-        for path in (f"{config.events}.1", config.events):
-            with contextlib.suppress(OSError):
-                for event in told_kills(read(path).splitlines()):
-                    if event.get("boot") == self.boot and event.get("daemon") in NAMES and event["uptime"] <= clock():
-                        self.tracks[event["daemon"]].count(event.get("reason", ""), event["uptime"], event["time"])
+        for event in told_kills([*read_end(f"{config.events}.1"), *read_end(config.events)]):
+            if event.get("boot") == self.boot and event.get("daemon") in NAMES and event["uptime"] <= clock():
+                self.remember(self.tracks[event["daemon"]], event)
+
+    def remember(self, track: Track, event: dict[str, Any]) -> None:
+        """Take up a kill by a watchdog that ran before, and wait on for the successor."""
+        at, then = event["uptime"], event.get("then")
+        track.count(event.get("reason", ""), at)
+        track.victim = told_victim(event) if then != RESTARTED and clock() - at < DAY else None
+        track.overdue = at + self.config.restart_patience
+        track.state = NOT_RESTARTED if track.victim and then == NOT_RESTARTED else ABSENT  # told of already, or not
 
     def step(self) -> None:
         """Take one sample of each and act upon it."""
@@ -92,8 +104,10 @@ class Watchdog:
         for name, track in self.tracks.items():
             self.watch(name, track)
         self.steps += 1
+        booted = self.date() - clock()
+        self.booted = booted if abs(booted - self.booted) > 1 else self.booted  # set, not just adjusted
         if self.config.metrics:
-            self.save(put, self.config.metrics, metrics(self.tracks))
+            self.save(put, self.config.metrics, metrics(self.tracks, self.booted))
 
     def scan(self) -> list[int]:
         """Return the processes called as BIRD is. New ones are looked at twice: one takes its name after its start."""
@@ -123,10 +137,12 @@ class Watchdog:
         self.unadopted.clear()
         track.follow(process, answer, clock())
         self.tell(6, "watching", process, f"is watched, its socket is {process.control}")
+        if track.victim and track.victim[:2] == process[:2]:
+            track.victim = None  # the one before ended just before the kill
         if track.victim:
             seconds, same = process.start / TICKS - track.kills[-1], process.parent == track.victim.parent
             where = "under its supervisor" if same else "under another parent"
-            self.tell(5 if same else 2, "restarted", process, f"came up {where} {seconds:.1f} s after the kill")
+            self.tell(5 if same else 2, RESTARTED, process, f"came up {where} {seconds:.1f} s after the kill")
             track.victim = None
 
     def sample(self, track: Track) -> None:
@@ -176,13 +192,14 @@ class Watchdog:
         if obstacle:
             self.hold_back(track, process, obstacle, answer)
             return
-        self.tell(2, "kill", process, f"is killed: {reason}", reason=reason, **evidence(self.config, process, answer))
+        facts = {"start": process.start, "parent": process.parent, **evidence(self.config, process, answer)}
+        self.tell(2, "kill", process, f"is killed: {reason}", reason=reason, **facts)
         track.obstacle, trouble = "", kill(self.config, process, getattr(os, "pidfd_open", None))
         if trouble:
             track.state = WAITING
             self.tell(2, "kill_failed", process, f"could not be killed: {trouble}")
         else:
-            track.count(reason, clock(), time.time())
+            track.count(reason, clock())
             track.victim, track.overdue, track.state = process, clock() + self.config.restart_patience, RESTARTING
 
     def hold_back(self, track: Track, process: Process, obstacle: str, answer: Answer) -> None:
@@ -206,7 +223,7 @@ class Watchdog:
         lines += [f"NODEWARD_{key.upper()}={value}" for key, value in fields.items()]
         send(self.config.journal, "\n".join(lines) + "\n")
         if priority < 6:
-            record = {"time": time.time(), "boot": self.boot, "uptime": now, **fields, "text": text}
+            record = {"time": self.date(), "boot": self.boot, "uptime": now, **fields, "text": text}
             self.save(append, self.config.events, json.dumps(record))
 
     def save(self, write: Callable[[str, str], None], path: str, text: str) -> None:
@@ -221,10 +238,14 @@ class Watchdog:
 
 
 def main(path: str) -> None:
-    """Run until SIGTERM. Raises BAD_CONFIG when the configuration cannot be read at the start."""
+    """Run until SIGTERM. Ends with a line of error when the configuration cannot be read at the start."""
     signals = {signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    watchdog, supervisor = Watchdog(read_config(path)), os.environ.get("NOTIFY_SOCKET", "")
+    try:
+        config = read_config(path)
+    except BAD_CONFIG as error:
+        sys.exit(one_line(path, error))
+    watchdog, supervisor = Watchdog(config), os.environ.get("NOTIFY_SOCKET", "")
     send(supervisor, "READY=1")
     while True:
         watchdog.step()
@@ -239,7 +260,7 @@ def main(path: str) -> None:
             try:
                 watchdog.config = read_config(path) if came else watchdog.config
             except BAD_CONFIG as error:
-                sys.stderr.write(f"the configuration stays as it was: {error}\n")
+                sys.stderr.write(f"the configuration stays as it was: {one_line(path, error)}\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ MOST_SAMPLES = 240  # in a window; the longest is an hour
 
 CALM, HOT, WAITING, DUE, COOLDOWN, LIMIT = "calm", "hot", "waiting", "due", "cooldown", "daily_limit"
 STARVED = "starved"  # it would use a core all the time, and gets less than what it is killed for
-ABSENT, HELD, RESTARTING, NOT_RESTARTED = "absent", "held_back", "restarting", "not_restarted"
+ABSENT, HELD, RESTARTING = "absent", "held_back", "restarting"
+RESTARTED, NOT_RESTARTED = "restarted", "not_restarted"
 SPINNING, SILENT, FOREIGN, UNREACHABLE = "spinning", "socket_silent", "socket_of_another", "socket_unreachable"
 RECOVERING, NO_RESTART, OBSERVE = "graceful_restart_recovery", "no_graceful_restart", "observe"
 STATES, REASONS = (ABSENT, CALM, HOT, WAITING, HELD, RESTARTING, NOT_RESTARTED), (SPINNING, SILENT)
@@ -168,7 +169,6 @@ class Track:
     def __init__(self) -> None:
         self.kills: list[float] = []
         self.killed, self.held_back = dict.fromkeys(REASONS, 0), dict.fromkeys(OBSTACLES, 0)
-        self.last_kill = 0.0  # seconds since 1970
         self.victim: Process | None = None  # what was killed and has no successor yet
         self.overdue = 0.0  # when that is to be there
         self.answer = Answer()  # the last that told of established peers, of whatever process
@@ -195,19 +195,20 @@ class Track:
         while len(self.samples) > 2 and self.samples[1].at <= sample.at - window:
             del self.samples[0]
 
-    def count(self, reason: str, at: float, date: float) -> None:
+    def count(self, reason: str, at: float) -> None:
         self.kills = [kill for kill in self.kills if at - kill < DAY] + [at]
         self.killed[reason if reason in REASONS else SPINNING] += 1
-        self.last_kill = date
 
 
-def metrics(tracks: Mapping[str, Track]) -> str:
-    """Return them as node-exporter's textfile collector reads them."""
+def metrics(tracks: Mapping[str, Track], booted: float) -> str:
+    """Return them as node-exporter's textfile collector reads them; ``booted`` is in seconds since 1970."""
     families: dict[tuple[str, str, str], Callable[[Track], dict[str, float]]] = {
         ("cpu_share", "gauge", ""): lambda track: {"": share(track.samples) / 100},
         ("cpu_wanted", "gauge", ""): lambda track: {"": share([each.wanted for each in track.samples[-2:]]) / 100},
         ("cpu_limit", "gauge", ""): lambda track: {"": track.samples[-1].limit if track.samples else 1.0},
-        ("last_kill_timestamp_seconds", "gauge", ""): lambda track: {"": track.last_kill},
+        ("last_kill_timestamp_seconds", "gauge", ""): lambda track: {
+            "": round(booted + track.kills[-1]) if track.kills else 0
+        },
         ("kills_total", "counter", "reason"): lambda track: dict(track.killed),
         ("suppressed_kills_total", "counter", "reason"): lambda track: dict(track.held_back),
         ("state", "gauge", "state"): lambda track: {each: each == track.state for each in STATES},

@@ -22,8 +22,8 @@ from .bird_watchdog_reading import links, measure, parse, understand, wrong
 
 PATIENCE = 2.0  # seconds for all answers of a control socket
 LARGEST_EVENTS = 1 << 20  # bytes of the file of events before it is put aside as FILE.1
-LARGEST_ANSWER = 8 << 20  # bytes; 50,000 interfaces make 3 MB
 BAD_CONFIG = (OSError, ValueError, TypeError, RecursionError)
+LARGEST_ANSWER = 8 << 20  # bytes; 50,000 interfaces make 3 MB
 
 
 def clock() -> float:
@@ -46,12 +46,27 @@ def read_some(path: str) -> str:
     return ""
 
 
+def read_end(path: str) -> list[str]:
+    """Return the lines of a file of events, the last ones where it grew too large; [] for what is no such file."""
+    with contextlib.suppress(OSError), open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if stat.S_ISREG(status.st_mode):
+            start = stream.seek(max(0, status.st_size - 2 * LARGEST_EVENTS))
+            lines = stream.read(2 * LARGEST_EVENTS).decode("utf-8", "replace").splitlines()
+            return lines[1:] if start else lines
+    return []
+
+
 def read_config(path: str) -> Config:
-    """Raises BAD_CONFIG."""
-    given = dict(json.loads(read(path)))
+    """Raises BAD_CONFIG, see one_line()."""
+    given = {**json.loads(read(path))}
     for key, what in wrong({**Config()._asdict(), **given}):
         raise ValueError(f"{key}: {what}")
     return Config(**given)
+
+
+def one_line(path: str, error: Exception) -> str:
+    return "".join(each if each.isprintable() else "?" for each in f"{path}: {error}"[:300])
 
 
 def sample(config: Config, pid: int, cpu: float) -> Sample:

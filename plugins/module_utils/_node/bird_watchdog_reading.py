@@ -12,7 +12,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, Optional
 
-from .bird_watchdog_decision import BOUNDS, CHOICES, NAMES, RECOVERING, TICKS, Answer, Config, Process, Sample
+from .bird_watchdog_decision import (
+    BOUNDS,
+    CHOICES,
+    NAMES,
+    NOT_RESTARTED,
+    RECOVERING,
+    RESTARTED,
+    TICKS,
+    Answer,
+    Config,
+    Process,
+    Sample,
+)
 
 
 def wrong(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -95,7 +107,7 @@ def understand(text: str) -> Answer:
 def told_kills(lines: Iterable[str]) -> list[dict[str, Any]]:
     """Return the kills that a file of events tells of, but those that failed: the line comes before the kill.
 
-    Lines may be damaged in any way.
+    Each has as ``then`` the event of what came of it, where there is one. Lines may be damaged in any way.
     """
     kills: list[dict[str, Any]] = []
     for line in lines:
@@ -105,7 +117,18 @@ def told_kills(lines: Iterable[str]) -> list[dict[str, Any]]:
             kills += [event] if all(type(each) in (int, float) and 0 <= each < 1e12 for each in times) else []
         elif event.get("event") == "kill_failed" and kills and kills[-1].get("pid") == event.get("pid"):
             kills.pop()
+        elif event.get("event") in (RESTARTED, NOT_RESTARTED):
+            for kill in [each for each in kills if each.get("daemon") == event.get("daemon")][-1:]:
+                kill["then"] = event["event"]
     return kills
+
+
+def told_victim(kill: Mapping[str, Any]) -> Process | None:
+    """Return the process that a told kill was for, None where that cannot be told (by an older version, damaged)."""
+    pid, start, parent = (kill.get(key) for key in ("pid", "start", "parent"))
+    if type(pid) is int and type(start) is int and type(parent) is int:
+        return Process(pid, start, kill["daemon"], parent, "")
+    return None
 
 
 def _event(line: str) -> dict[str, Any]:

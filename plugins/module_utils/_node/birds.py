@@ -20,6 +20,7 @@ from . import processes
 INTERVAL = 0.5  # seconds between two looks at the CPU time; the kernel counts it in hundredths
 WEEK = 7 * watchdog.DAY
 MENDED, MENDED_AGAIN = (3, 27, 0), (3, 27, 4)
+_LARGEST_EVENTS = 2 << 20  # bytes that are read of the file; the watchdog puts it aside at half of that
 MANY = 10_000  # links; the reports of a spinning BIRD speak of 30,000 and more
 
 # What a runtime keeps of a container, with the name of its image (annotations of containerd and CRI-O).
@@ -83,16 +84,26 @@ def observe(host: Host) -> tuple[Bird, ...]:
     return tuple(birds)
 
 
-def kills_last_week(host: Host) -> int:
-    """Count the kills that the watchdog's file of events tells of; its times and ours are seconds since 1970."""
+def kills_last_week(host: Host) -> int | None:
+    """Count the kills that the watchdog's file of events tells of, None where that is no file that can be read.
+
+    Those of this boot go by the time since, which nobody sets. The others' date may be one of a clock that was wrong.
+    """
     booted = re.search(r"^btime (\d+)", host.read_text("/proc/stat") or "", re.MULTILINE)
-    now = (int(booted.group(1)) if booted else 0) + _uptime(host)
-    path = watchdog.Config().events
-    lines = [line for each in (f"{path}.1", path) for line in (host.read_text(each) or "").splitlines()]
-    return sum(kill["time"] > now - WEEK for kill in reading.told_kills(lines))
+    uptime, boot = _uptime(host), (host.read_text("/proc/sys/kernel/random/boot_id") or "").strip()
+    now, path = (int(booted.group(1)) if booted else 0) + uptime, watchdog.Config().events
+    try:
+        lines = [line for each in (f"{path}.1", path) for line in host.read_end(each, _LARGEST_EVENTS).splitlines()]
+    except OSError:
+        return None
+    ages: list[float] = [
+        uptime - kill["uptime"] if boot and kill.get("boot") == boot else now - kill["time"]
+        for kill in reading.told_kills(lines)
+    ]
+    return sum(-watchdog.DAY < age < WEEK for age in ages)
 
 
-def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -> Iterator[Finding]:
+def findings(birds: tuple[Bird, ...], kills: int | None, threshold: float, trap: str) -> Iterator[Finding]:
     """Phrase what a person should know."""
     for bird in birds:
         where = f"{bird.name} (process {bird.pid})"
@@ -102,7 +113,17 @@ def findings(birds: tuple[Bird, ...], kills: int, threshold: float, trap: str) -
             yield from _remembered(bird, where, trap)
         if bird.version is not None and bird.version < MENDED_AGAIN:
             yield _version(bird, where, trap)
-    if kills:
+    if kills is None:
+        yield Finding(
+            id=f"{trap}.events",
+            severity="low",
+            where=watchdog.Config().events,
+            observed="it is no file that can be read",
+            wanted="the watchdog's events, a line each",
+            why="kills in the last week cannot be told from it, nor does the watchdog write to it",
+            remedy="Remove it; the watchdog makes it anew",
+        )
+    elif kills:
         yield Finding(
             id=f"{trap}.kills",
             severity="medium",

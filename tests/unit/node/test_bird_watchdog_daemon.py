@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog_io as world
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_daemon import Watchdog
-from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_decision import Process
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_decision import DAY, Process
 
 from tests.unit.node.fake_birds import RECOVERING, Birds, cpu_seconds, replies, wait_for
 from tests.unit.node.watched_birds import THRESHOLD, config, events, metric, run, steps, told
@@ -219,3 +219,70 @@ def test_the_successor_that_came_in_time_is_seen_before_the_alarm(birds: Birds):
     watchdog.tracks["bird"].overdue = 0.0  # as after a step that took long
     watchdog.step()
     assert told(birds) == ["kill", "restarted"]
+
+
+@pytest.mark.parametrize("jump", [-DAY, DAY], ids=["a day back", "a day forth"])
+def test_the_clock_may_be_set(birds: Birds, jump):
+    """No second kill because of it, no cooldown without an end, and the last kill's date goes with the clock."""
+    birds.start(supervised=True)
+    wait_for(birds.listens)
+    ahead = [0.0]
+
+    def last_kill() -> float:
+        return metric(birds, "last_kill_timestamp_seconds", 'daemon="bird"') - time.time()
+
+    def made() -> Watchdog:
+        return Watchdog(config(birds, daily_limit=2, cooldown=2.0), lambda: time.time() + ahead[0])
+
+    watchdog = made()
+    run(watchdog, lambda: "restarted" in told(birds), 60)
+    began = time.monotonic()
+    assert last_kill() == pytest.approx(0, abs=30)
+    ahead[0] = jump
+    watchdog.step()
+    assert last_kill() == pytest.approx(jump, abs=30)
+    run(watchdog, lambda: told(birds).count("kill") == 2, 60)  # the cooldown ends in time
+    assert time.monotonic() - began >= 1.5
+    watchdog = made()
+    run(watchdog, lambda: any(event.get("reason") == "daily_limit" for event in events(birds)), 60)
+    assert (told(birds).count("kill"), len(watchdog.tracks["bird"].kills)) == (2, 2)
+    ahead[0] = 0.0
+    watchdog.step()
+    assert last_kill() == pytest.approx(0, abs=60)
+    assert [round(e["time"] - time.time(), -3) for e in events(birds) if e["event"] == "kill"] == [0, round(jump, -3)]
+
+
+def test_a_successor_that_is_missing_is_remembered_over_a_restart_of_the_daemon(birds: Birds):
+    def made(patience: float = 0.5) -> Watchdog:
+        return Watchdog(config(birds, restart_patience=patience))
+
+    alone = birds.start()
+    wait_for(birds.listens)
+    run(made(60.0), lambda: alone.poll() is not None)
+    assert told(birds) == ["kill"]
+    run(made(), lambda: "not_restarted" in told(birds))
+    again = made()
+    steps(again, 1.0)
+    assert metric(birds, "state", 'daemon="bird",state="not_restarted"') == 1
+    assert told(birds) == ["kill", "not_restarted"], "told once"
+    birds.mark("calm")
+    birds.start()
+    run(again, lambda: "restarted" in told(birds))
+    steps(made(), 1.0)
+    assert told(birds) == ["kill", "not_restarted", "restarted"]
+
+
+def test_a_kill_that_the_daemon_did_not_live_to_do_has_no_successor(birds: Birds):
+    busy = birds.start()
+    wait_for(birds.listens)
+    watchdog = Watchdog(config(birds, mode="observe"))
+    run(watchdog, lambda: watchdog.tracks["bird"].process is not None)
+    process = watchdog.tracks["bird"].process
+    assert process
+    watchdog.tell(2, "kill", process, "is killed", reason="spinning", start=process.start, parent=process.parent)
+    again = Watchdog(config(birds, mode="observe", restart_patience=0.1))
+    assert again.tracks["bird"].victim
+    run(again, lambda: again.tracks["bird"].process is not None)
+    assert not any(track.victim for track in again.tracks.values())
+    assert busy.poll() is None
+    assert "restarted" not in told(birds)

@@ -25,6 +25,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdo
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_io import (
     BAD_CONFIG,
     look,
+    one_line,
     read_config,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_reading import (
@@ -295,7 +296,11 @@ def test_which_processes_are_calico_s(tmp_path: Path, name, state, words, contro
 CONFIGS: list[tuple[str, str, str]] = [
     ("no JSON", "threshold: 85", "Expecting value"),
     ("cut off", '{"threshold": 85', "Expecting"),
-    ("no object", "[1]", "cannot convert"),
+    ("no object", "[1]", "not a mapping"),
+    ("pairs", '[["mode", "observe"]]', "not a mapping"),
+    ("a list for a number", '{"window": [120]}', "window: .120. is no float"),
+    ("a NUL in a path", '{"events": "/srv/a\\u0000b"}', "events"),
+    ("half a character in a path", '{"metrics": "/srv/\\ud800"}', "metrics"),
     ("an unknown key", '{"treshold": 85}', "treshold"),
     ("a text for a number", '{"threshold": "85"}', "threshold"),
     ("a number for a truth", '{"kill_without_graceful_restart": 1}', "kill_without"),
@@ -321,6 +326,17 @@ def test_a_bad_configuration_is_refused(tmp_path: Path, text, told):
 
 
 KILL = '{"event": "kill", "boot": "b", "daemon": "bird", "uptime": 5, "time": 7, "reason": "spinning"}'
+
+
+def test_what_is_wrong_is_told_in_one_line(tmp_path: Path):
+    (tmp_path / "config").write_text(json.dumps({"a\nb\0": 1}))
+    with pytest.raises(BAD_CONFIG) as caught:
+        read_config(str(tmp_path / "config"))
+    text = one_line("/config", caught.value)
+    assert text == "/config: a?b?: there is no such option"
+    assert len(one_line("/config", ValueError("x" * 5000))) == 300
+
+
 DAMAGED: list[tuple[str, str]] = [
     ("cut off", KILL[:40]), ("two in one", KILL[:40] + KILL), ("null", "null"), ("a number", "1"), ("a list", "[1]"),
     ("a text", '"x"'), ("a text for a number", KILL.replace("5", '"5"')), ("deep", "[" * 200000),

@@ -119,6 +119,10 @@ def test_the_file_of_events_is_a_file_and_a_cut_line_harms_no_other(birds: Birds
     world.append(str(path), "2")
     assert path.read_text() == '{"event": "ki\n1\n2\n'
     path.unlink()
+    path.write_bytes(bytes(17 << 20) + b"\n1\n2\n")
+    lines = world.read_end(str(path))
+    assert (lines[-2:], sum(map(len, lines)) <= 2 << 20) == (["1", "2"], True)
+    path.unlink()
     os.mkfifo(path)  # neither a read at the start nor a write waits for its other end
     Watchdog(config(birds))
     with pytest.raises(OSError, match="no regular file"):

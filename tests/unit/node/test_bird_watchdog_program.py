@@ -111,10 +111,11 @@ def test_the_daemon_as_a_service(birds: Birds, service: Service):
     assert float(entry["NODEWARD_SHARE"]) >= THRESHOLD
     assert entry["NODEWARD_PEERS"] == "Mesh_0"
 
-    service.path.write_text("{")
-    service.process.send_signal(signal.SIGHUP)
-    assert service.process.stderr is not None
-    assert "stays as it was" in service.process.stderr.readline()
+    for text in ("{", "", "[]", '{"mode": "OBSERVE\\nnow"}', '{"daily_limit": true}', '{"events": "/a\\u0000b"}'):
+        service.path.write_text(text)
+        service.process.send_signal(signal.SIGHUP)
+        assert service.process.stderr is not None
+        assert f"stays as it was: {service.path}: " in service.process.stderr.readline()  # a line each
     assert busy.poll() is None
 
     birds.mark("calm")  # so that the next kill is weighed at once
@@ -145,4 +146,5 @@ def test_a_bad_configuration_at_the_start_is_an_error(tmp_path: Path):
     (tmp_path / "bird_watchdog.py").write_text(program())
     command = [sys.executable, "-I", "-S", str(tmp_path / "bird_watchdog.py"), str(tmp_path / "none")]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
-    assert (done.returncode, "No such file or directory" in done.stderr.splitlines()[-1]) == (1, True)
+    [line] = done.stderr.splitlines()
+    assert (done.returncode, "No such file or directory" in line) == (1, True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LocalHost
 from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog, birds
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog import Facts, Policy
 from ansible_collections.nodeward.calico.plugins.module_utils._node.birds import Bird
@@ -14,7 +17,7 @@ from tests.unit.fake_host import FakeHost
 
 BIRD = Bird("bird", 812, share=3.0, age=86400 * 20, links=60, links_made=400, image="quay.io/calico/node:v3.28.1")
 
-TOLD: list[tuple[str, Bird, int, list[tuple[str, str]]]] = [
+TOLD: list[tuple[str, Bird, int | None, list[tuple[str, str]]]] = [
     ("all well", BIRD, 0, []),
     ("it spins now", replace(BIRD, share=97.0, wanted=97.0), 0, [("busy", "97 % of a core, up for 20.0 days")]),
     ("a young one", replace(BIRD, share=97.0, wanted=97.0, age=5400), 0, [("busy", "97 % of a core, up for 1.5 h")]),
@@ -49,6 +52,7 @@ TOLD: list[tuple[str, Bird, int, list[tuple[str, str]]]] = [
     ),
     ("many, by a BIRD that forgets them", replace(BIRD, links_made=40000), 0, []),
     ("killed lately", BIRD, 2, [("kills", "kills in the last week: 2")]),
+    ("nobody knows", BIRD, None, [("events", "no file that can be read")]),
 ]
 
 
@@ -122,3 +126,33 @@ def test_a_node_without_bird_costs_no_wait():
     host = FakeHost({"/proc/1/comm": "systemd\n"})
     assert birds.observe(host) == ()
     assert host.now == 0
+
+
+@pytest.mark.parametrize(
+    "jump", [0, -86400, 86400, 40 * 86400], ids=["right", "a day back", "a day forth", "from 2023"]
+)
+def test_kills_of_this_boot_are_counted_whatever_the_clock(jump):
+    host = node()
+    host.files["/proc/sys/kernel/random/boot_id"] = "this\n"
+    host.files["/proc/stat"] = f"btime {1700999000 + jump}\n"
+    kill = '{"event": "kill", "boot": "%s", "time": %d, "uptime": 900}\n'
+    host.files["/var/log/nodeward-bird-watchdog/events.jsonl"] = kill % ("this", 1700999900)
+    assert birds.kills_last_week(host) == 1
+    host.files["/var/log/nodeward-bird-watchdog/events.jsonl"] = kill % ("that", 1700999900)
+    assert birds.kills_last_week(host) == (0 if jump > birds.WEEK else 1)
+
+
+def test_the_file_of_events_may_be_anything(tmp_path: Path):
+    host, path = LocalHost(str(tmp_path)), tmp_path / "var/log/nodeward-bird-watchdog/events.jsonl"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/uptime").write_text("1000.0 1\n")
+    (tmp_path / "proc/stat").write_text("btime 1700999000\n")
+    with path.open("w") as stream:
+        stream.truncate(17 << 20)
+        stream.seek(0, os.SEEK_END)
+        stream.write('\n{"event": "kill", "time": 1700999900, "uptime": 900}\n')
+    assert birds.kills_last_week(host) == 1
+    path.unlink()
+    os.mkfifo(path)
+    assert birds.kills_last_week(host) is None

@@ -54,7 +54,7 @@ def run(watchdog: Watchdog, done: Callable[[], bool], patience: float = 20.0) ->
     """Let it step until something is so."""
     deadline = time.monotonic() + patience
     while not done():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, f"it did not come about: {watchdog.tracks['bird'].__dict__}"
         watchdog.step()
         time.sleep(watchdog.config.interval)
 
