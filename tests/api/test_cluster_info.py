@@ -12,7 +12,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.cluster_info
 
 from tests.api import ApiServer
 from tests.api.build import CHECKOUT
-from tests.api.calico import NODES, client, kubeconfig, put
+from tests.api.calico import NODES, client, kubeconfig
 from tests.unit.kube.calico_objects import crd, custom
 
 READER = {
@@ -31,10 +31,10 @@ BINDING = {
 
 
 def a_cluster(api: ApiServer) -> None:
-    put(api, crd("IPAMHandle", "ipamhandles"), crd("ClusterInformation", "clusterinformations"))
+    api.create(crd("IPAMHandle", "ipamhandles"), crd("ClusterInformation", "clusterinformations"))
     api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
     handles = [custom("IPAMHandle", f"handle-{number}") for number in range(7)]
-    put(api, custom("ClusterInformation", "default", calicoVersion="v3.19.0"), *handles)
+    api.create(custom("ClusterInformation", "default", calicoVersion="v3.19.0"), *handles)
     for name, schedule in (("rates", "* * * * *"), ("report", "0 6 * * 1-5")):
         api.kubectl("create", "cronjob", name, f"--schedule={schedule}", "--image=x")
 
@@ -57,7 +57,7 @@ def test_what_is_there_is_counted(api: ApiServer, admin: KubernetesApi) -> None:
 def test_a_user_who_may_read_little_gets_little_and_no_error(api: ApiServer, tmp_path: Path) -> None:
     try:
         a_cluster(api)
-        put(api, READER, BINDING)
+        api.create(READER, BINDING)
         assert observe(client(api, tmp_path, "onlooker")) == {
             "calico": None, "nodes": len(NODES), "pods": None, "calico_objects": {}, "cron_jobs": None,
         }  # fmt: skip
