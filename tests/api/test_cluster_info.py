@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,8 @@ def test_the_module(api: ApiServer, tmp_path: Path) -> None:
             str(Path(sys.executable).with_name("ansible")), "localhost", "-m", "nodeward.calico.cluster_info",
             "-a", f"kubeconfig={kubeconfig(api, tmp_path)}", "-e", f"ansible_python_interpreter={sys.executable}",
         ]  # fmt: skip
-        told = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+        env = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}  # make asks for YAML
+        told = subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=120, check=False)
         assert told.returncode == 0, told.stdout + told.stderr
         assert '"pods_a_day": 1440.7' in told.stdout
     finally:
