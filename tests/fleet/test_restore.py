@@ -88,7 +88,9 @@ def test_a_corrupt_journal_is_kept_aside_and_nothing_is_lost(fleet: Fleet) -> No
     assert kept.startswith('{\n "format": 1')
     assert len(kept) == 60
 
-    assert fleet.play("restore", *ALLOWED, "--limit", "node1").code == 0
+    back = fleet.play("restore", *ALLOWED, "--limit", "node1")
+    assert back.code == 0
+    assert [f["severity"] for f in back.node("node1")["findings"] if f["id"] == "journal.kept_aside"] == ["medium"]
     assert fleet.limits("node1")[0] == 1000000, "what the cut journal said is not known any more"
     assert fleet.lab.run("node1", "cat /var/lib/nodeward/journal-unreadable-*.json").stdout == kept
 

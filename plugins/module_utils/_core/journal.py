@@ -15,6 +15,7 @@ from .verbs import Change
 
 FOLDER = "/var/lib/nodeward"
 PATH = f"{FOLDER}/journal.json"
+KEPT = "journal-unreadable-"  # what the names of texts that could not be read begin with
 MODE = 0o600
 FORMAT = 1
 
@@ -92,7 +93,7 @@ def decode(text: str | None) -> Journal:
 def aside(text: str) -> str:
     """Return the name under which an unreadable journal is kept: the same text always under the same."""
     digest = hashlib.sha256(text.encode(ENCODING, BYTES_SURVIVE)).hexdigest()
-    return f"{FOLDER}/journal-unreadable-{digest[:12]}.json"
+    return f"{FOLDER}/{KEPT}{digest[:12]}.json"
 
 
 def _require_known(number: object) -> None:

@@ -40,6 +40,20 @@ def refused_files(kubelet: Kubelet, trap: str) -> Iterator[Refusal]:
             )
 
 
+def broken_files(kubelet: Kubelet, trap: str) -> Iterator[Finding]:
+    """Find the same where nothing has to be written: there is nothing to refuse."""
+    for refusal in refused_files(kubelet, trap):
+        yield Finding(
+            id=f"{trap}.kubelet_config",
+            severity="high",
+            where=refusal.where,
+            observed=refusal.what,
+            wanted="one with which it starts again",
+            why="the kubelet runs on with what it has read, until it is restarted",
+            remedy=refusal.remedy,
+        )
+
+
 def _files(kubelet: Kubelet) -> list[ConfigFile]:
     """Return the files of others that are no JSON."""
     return [file for file in (kubelet.config, *kubelet.others) if file is not None and not file.is_json]
@@ -51,11 +65,14 @@ def refused_reservation(kubelet: Kubelet, key: str, number: int, trap: str) -> I
     if reservation is None or not reservation.enforced_on:
         return
     if reservation.used is None or 2 * reservation.used > number:
-        used = "it cannot be told how many threads" if reservation.used is None else f"{reservation.used} threads"
+        used = (
+            f"it cannot be told how many threads run in it: {number} may be less than they need"
+            if reservation.used is None
+            else f"{reservation.used} threads run in it: {number} would leave less than half of it free"
+        )
         yield Refusal(
             trap=trap,
-            what=f"enforceNodeAllocatable makes {key} the limit of this cgroup, and {used} run in it: "
-            f"{number} would leave less than half of it free",
+            what=f"enforceNodeAllocatable makes {key} the limit of this cgroup, and {used}",
             where=reservation.enforced_on,
             remedy=f"Set {trap}_{FLOOR_OPTIONS[key]} to twice the threads or more, or to 0 to leave it alone",
         )

@@ -17,7 +17,16 @@ from .._kube.quantity import quantity
 from . import kubelet_file
 from .kubelet import OVERRIDING, POD_LIMIT, UNLIMITED, Kubelet
 from .kubelet_file import ConfigFile
-from .kubelet_obstacles import WHY, hindrances, not_running, obstacles, refused_files, refused_reservation, unread
+from .kubelet_obstacles import (
+    WHY,
+    broken_files,
+    hindrances,
+    not_running,
+    obstacles,
+    refused_files,
+    refused_reservation,
+    unread,
+)
 
 CONSENT = "kubelet_restart"
 
@@ -78,6 +87,8 @@ def plan(kubelet: Kubelet, busiest: int, wishes: Wishes, trap: str) -> Plan:
         findings += in_the_way
         refusals += () if in_the_way else tuple(refused_files(kubelet, trap))
         needs = {} if in_the_way or refusals else needs
+    elif _wished(wishes):
+        findings += broken_files(kubelet, trap)
     for key in list(needs):
         in_its_way = tuple(hindrances(kubelet, key, trap))
         findings += in_its_way

@@ -16,7 +16,7 @@ from .._core.errors import NodewardError
 from .._core.files import BYTES_SURVIVE, ENCODING
 from .._core.host import Host, LocalHost
 from .._core.links import MissingPackageError
-from .._core.plan import CONSENTS, Finding, Plan, Refusal
+from .._core.plan import CONSENTS, Plan, Refusal
 from .._core.verbs import Change, describe, diff
 from . import (
     bird_watchdog,
@@ -24,6 +24,7 @@ from . import (
     etcd_defrag,
     etcd_timing,
     health,
+    journal_findings,
     link_mtu,
     pid_limits,
     process_metrics,
@@ -173,7 +174,7 @@ def restore(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dic
         forget = way_back.forgotten(known, plan, now)
         settled = health.gate(now, host, is_way_back=True)
         check_restore(now, host) if check_mode else put_back(now, forget, host, settled)
-    return _result(plan, now, pending, facts, host)
+    return _result(plan + Plan(findings=tuple(journal_findings.kept(host))), now, pending, facts, host)
 
 
 def _applied(now: Sequence[Change], params: Mapping[str, Any], host: Host, settled: Settled) -> Plan:
@@ -278,26 +279,8 @@ def _names(params: Mapping[str, Any], beside: Sequence[str] = ()) -> list[str]:
     return names
 
 
-def _unreadable_journal(host: Host) -> Iterator[Finding]:
-    text = host.read_text(journal.PATH)
-    try:
-        journal.decode(text)
-    except NodewardError as error:
-        if not isinstance(error, journal.UnreadableJournalError):
-            return  # of another release: whoever has something to write will be refused
-        yield Finding(
-            id="journal.unreadable",
-            severity="high",
-            where=journal.PATH,
-            observed=error.what,
-            wanted="a journal that restore can go by",
-            why=f"the next change keeps this text aside, as {journal.aside(text or '')}, and begins a new journal",
-            remedy=error.remedy,
-        )
-
-
 def _plan(params: Mapping[str, Any], host: LocalHost, beside: Sequence[str] = ()) -> tuple[Plan, dict[str, Any]]:
-    plan, facts = Plan(findings=tuple(_unreadable_journal(host))), {}
+    plan, facts = Plan(findings=(*journal_findings.unreadable(host), *journal_findings.kept(host))), {}
     for name in _names(params, beside):
         trap = TRAPS[name]
         observed = trap.observe(host)

@@ -215,6 +215,17 @@ def test_what_is_refused(host, wishes, busiest, where, what):
     assert what in refusal.what
 
 
+def test_a_broken_file_is_told_too_where_nothing_has_to_be_written():
+    ours = 'podPidsLimit: 4096\nsystemReserved:\n  pid: "1024"\nkubeReserved:\n  pid: "1024"\n'
+    host = node(folder=True, **{OWN_NAME.removesuffix(".conf"): ours})
+    well, ill = planned(host), planned(linked(host))
+    assert (well.changes, well.findings) == ((), ())
+    assert (ill.changes, ill.refusals) == ((), ())
+    [finding] = ill.findings
+    assert (finding.id, finding.severity, finding.where) == ("pid_limits.kubelet_config", "high", CONFIG)
+    assert "is a link to /gone/config.yaml" in finding.observed
+
+
 def test_a_reservation_that_is_a_limit_half_used():
     assert told(planned(used(node(ENFORCED), 512))) == ALL
 

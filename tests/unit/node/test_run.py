@@ -250,8 +250,13 @@ def test_a_garbled_journal_is_kept_aside_and_told(tmp_path, host):
     assert journal.aside("{") in told["why"]
     assert (tmp_path / journal.aside("{")[1:]).read_text() == "{"
     assert "sysctl kernel.pid_max" in dict(journal.decode((tmp_path / journal.PATH[1:]).read_text()).entries)
-    # the next run finds a good one
-    assert [f["id"] for f in run.harden(params(), host, check_mode=False)["findings"]].count("journal.unreadable") == 0
+    # the next run finds a good one, and all name what was kept until somebody has seen to it
+    for again in (run.inform(params(), host), run.harden(params(), host, check_mode=False)):
+        named = [f["where"] for f in again["findings"] if f["id"] == "journal.kept_aside"]
+        assert named == [journal.aside("{")]
+    (tmp_path / journal.aside("{")[1:]).unlink()
+    told = [f["id"] for f in run.harden(params(), host, check_mode=False)["findings"]]
+    assert [name for name in told if name.startswith("journal.")] == []
 
 
 class Nobody(RootHost):
