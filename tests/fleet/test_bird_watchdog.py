@@ -141,7 +141,9 @@ def test_a_bird_at_80_percent_lives(fleet: Fleet) -> None:
             assert len(shares) < 10, f"no try proves anything: {shares}"
             shares.append(bird_load.share(fleet.lab, NODE, pid, 2 * WINDOW))
     assert bird.pid(fleet.lab, NODE, "bird") == pid
-    assert [each for each in events(fleet.lab, NODE) if each["at"] > since] == []
+    # where others take the cores meanwhile it waits as well, and that is an alarm
+    seen = [each for each in events(fleet.lab, NODE) if each["at"] > since]
+    assert [each for each in seen if each.get("reason") != "starved"] == []
 
 
 def test_a_burst_lives(fleet: Fleet) -> None:
@@ -186,6 +188,10 @@ def test_one_with_half_a_core_is_killed_all_the_same(fleet: Fleet) -> None:
     assert THRESHOLD / 2 <= float(event["share"]) < THRESHOLD <= float(event["wanted"])
 
 
+def audit(fleet: Fleet) -> str:
+    return fleet.play("audit", "--limit", NODE, "--tags", "bird_watchdog").output
+
+
 def test_one_whose_half_of_a_core_others_use_is_an_alarm(fleet: Fleet) -> None:
     lab, pid, since = fleet.lab, settled(fleet), now()
     beside = "systemd-run --quiet --collect --unit=beside --property=Nice=-20 --property=StandardOutput=null yes"
@@ -194,16 +200,12 @@ def test_one_whose_half_of_a_core_others_use_is_an_alarm(fleet: Fleet) -> None:
         try:
             add("yes")
             event = heard(fleet, since, "held_back")
-            audit = fleet.play("audit", "--limit", NODE, "--tags", "bird_watchdog")
+            bird.until(lambda: "bird_watchdog.starved" in audit(fleet), "the audit to say so")  # of half a second
         finally:
             lab.run(NODE, "systemctl stop beside")
-            since_stop = now()
         assert (event["reason"], event["limit"]) == ("starved", "50")
         assert float(event["share"]) < THRESHOLD / 2
-        assert "bird_watchdog.starved" in audit.output
         assert told(fleet, since, "kill") is None
-        heard(fleet, since_stop, "kill")  # nobody uses it any more, and it still spins
-    heard(fleet, since, "restarted")
 
 
 def test_a_supervisor_that_does_not_restart_is_an_alarm(fleet: Fleet) -> None:

@@ -45,8 +45,9 @@ def quota(lab: Lab, node: str, percent: int) -> Iterator[Callable[[str], None]]:
 
     def add(name: str) -> None:
         for each in process.in_network([network]):
-            if Path(f"/proc/{each.pid}/comm").read_text() == f"{name}\n":
-                (group / "cgroup.procs").write_text(f"{each.pid}\n")
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if Path(f"/proc/{each.pid}/comm").read_text() == f"{name}\n":
+                    (group / "cgroup.procs").write_text(f"{each.pid}\n")
 
     try:
         for name in ("runsvdir", "runsv", "bird", "bird6"):
