@@ -11,7 +11,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab import bird, process
@@ -32,27 +32,19 @@ def prefer(lab: Lab, node: str, pid: int) -> None:
 
 
 @contextlib.contextmanager
-def quota(lab: Lab, node: str, percent: int) -> Iterator[Callable[[str], None]]:
-    """Let BIRD's container use so many percent of a core, by a control group of this machine (cgroup v1).
-
-    Yields what puts the node's processes of a name into it as well.
-    """
+def quota(lab: Lab, node: str, percent: int) -> Iterator[None]:
+    """Let BIRD's container use so many percent of a core, by a control group of this machine (cgroup v1)."""
     group, network = Path(f"/sys/fs/cgroup/cpu/{lab.netns(node).name}-quota"), os.stat(lab.netns(node)).st_ino
     group.mkdir(exist_ok=True)
     (group / "cpu.cfs_period_us").write_text("100000\n")
     (group / "cpu.cfs_quota_us").write_text(f"{percent}000\n")
     (group / "cpu.shares").write_text("262144\n")  # the most: as for prefer, which counts only within a group
-
-    def add(name: str) -> None:
+    try:
         for each in process.in_network([network]):
             with contextlib.suppress(OSError):  # it ended meanwhile
-                if Path(f"/proc/{each.pid}/comm").read_text() == f"{name}\n":
+                if Path(f"/proc/{each.pid}/comm").read_text().strip() in ("runsvdir", "runsv", "bird", "bird6"):
                     (group / "cgroup.procs").write_text(f"{each.pid}\n")
-
-    try:
-        for name in ("runsvdir", "runsv", "bird", "bird6"):
-            add(name)
-        yield add
+        yield
     finally:
         while pids := (group / "cgroup.procs").read_text().split():
             with contextlib.suppress(ProcessLookupError):

@@ -15,7 +15,6 @@ NAMES = ("bird", "bird6")
 TICKS = os.sysconf("SC_CLK_TCK")
 DAY = 86400.0
 ASK_EVERY, ASK_AGAIN = 600.0, 30.0  # seconds between two questions about the peers; until it told of one
-LEAST_LIMIT = 0.25  # of a core: where less is allowed, honest work uses all of it too; kubespray's least is 0.3
 MOST_SAMPLES = 240  # in a window; the longest is an hour
 
 CALM, HOT, WAITING, DUE, COOLDOWN, LIMIT = "calm", "hot", "waiting", "due", "cooldown", "daily_limit"
@@ -41,7 +40,7 @@ CHOICES = {"mode": ("enforce", "observe"), "signal": ("KILL", "TERM")}
 
 
 class Config(NamedTuple):
-    """The configuration file, a JSON object. Seconds; the threshold in percent of what is allowed, see spins_at()."""
+    """The configuration file, a JSON object. Seconds; the threshold in percent of one core."""
 
     mode: str = "enforce"
     threshold: float = 85.0
@@ -125,23 +124,18 @@ def hot_since(samples: Sequence[Sample], threshold: float, window: float) -> flo
     return since
 
 
-def spins_at(samples: Sequence[Sample], config: Config) -> float:
-    """Return the threshold in percent of one core: that of the largest limit there was meanwhile."""
-    return config.threshold * max(LEAST_LIMIT, *(each.limit for each in samples))
-
-
 def decide(samples: Sequence[Sample], age: float, kills: Sequence[float], due: float | None, config: Config) -> str:
     """Say what is to be done about a process, by its samples, its age, the kills before and the end of its delay.
 
     DUE only after a full window at or above the threshold, see hot_since(), that has not just ended, outside of the
     cooldown, within the daily limit, and not before ``due``. The start of a process counts as a kill for the
     cooldown: whoever caused it, BIRD has to recover from it first.
-    Where less than a core is allowed, it has to have wanted a core as well, running or waiting: one that does its work
-    within the limit, or waits because others in its control group used that up, is none that spins. One that
-    wanted a core and got less than the threshold is STARVED, whatever it was for.
+    One that wanted a core, running or waiting, and got less than the threshold is STARVED, whatever it was for: where a
+    CPU limit allows less, honest work in long pieces (a scan every 2 s) waits as much as a spin does, and no share
+    tells the two apart.
     """
     now = samples[-1].at
-    used = hot_since(samples, spins_at(samples, config), config.window)
+    used = hot_since(samples, config.threshold, config.window)
     wanted = hot_since([each.wanted for each in samples], config.threshold, config.window)
     if now - wanted < config.window:
         return HOT if max(used, wanted) < now else CALM

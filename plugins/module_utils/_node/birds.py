@@ -50,10 +50,6 @@ class Bird:
     wanted: float = 0.0
     limit: float = 100.0
 
-    def spins_at(self, threshold: float) -> float:
-        """Return a threshold in percent of what the watchdog goes by, in percent of one core."""
-        return threshold * max(watchdog.LEAST_LIMIT, self.limit / 100)
-
     @property
     def version(self) -> tuple[int, ...] | None:
         """Return Calico's version by the tag of the image, None for another kind of tag."""
@@ -108,7 +104,7 @@ def findings(birds: tuple[Bird, ...], kills: int | None, threshold: float, trap:
     for bird in birds:
         where = f"{bird.name} (process {bird.pid})"
         if bird.wanted >= threshold:
-            yield _busy(bird, where, bird.spins_at(threshold), trap)
+            yield _busy(bird, where, threshold, trap)
         if bird.version is None or bird.version < MENDED:
             yield from _remembered(bird, where, trap)
         if bird.version is not None and bird.version < MENDED_AGAIN:

@@ -86,8 +86,9 @@ DECISIONS: list[tuple[str, list[Sample], float, list[float], float | None, str]]
     ("the random delay", recorded(*FULL), OLD, [], NOW + 1.0, "waiting"),
     ("the random delay is over", recorded(*FULL), OLD, [], NOW, "due"),
     ("calm again before the delay was over", recorded(*FULL, 3.0), OLD, [], NOW, "calm"),
-    ("half a core, all of it used", limited(*[50.0] * 24, to=0.5), OLD, [], None, "due"),
-    ("half a core, at the threshold of it", limited(*[42.5] * 24, to=0.5), OLD, [], None, "due"),
+    ("half a core, all of it used", limited(*[50.0] * 24, to=0.5), OLD, [], None, "starved"),
+    ("honest work in long pieces", limited(*[27.0] * 24, to=0.3, wanted=87.0), OLD, [], None, "starved"),
+    ("a limit above the threshold", limited(*[90.0] * 24, to=0.9), OLD, [], None, "due"),
     ("half a core, others use more than they should", limited(*[42.0] * 24, to=0.5), OLD, [], None, "starved"),
     ("a healthy one, others use all", limited(*[2.0] * 24, to=0.5, wanted=8.0), OLD, [], None, "calm"),
     ("it does its work within the limit", limited(*[45.0] * 24, to=0.5, wanted=60.0), OLD, [], None, "calm"),
@@ -96,9 +97,8 @@ DECISIONS: list[tuple[str, list[Sample], float, list[float], float | None, str]]
     ("just for a moment", limited(*[33.0] * 23, to=1.0), OLD, [], None, "calm"),
     ("a node that boots", limited(*[33.0] * 24, to=1.0), 130.0, [], None, "hot"),
     ("starved after a kill", limited(*[33.0] * 24, to=1.0), OLD, [NOW - 299.0], None, "hot"),
-    ("half a core, just killed", limited(*[50.0] * 24, to=0.5), OLD, [NOW - 299.0], None, "cooldown"),
+    ("half a core, just killed", limited(*[50.0] * 24, to=0.5), OLD, [NOW - 299.0], None, "hot"),
     ("a limit in which honest work spins", limited(*[10.0] * 24, to=0.1), OLD, [], None, "starved"),
-    ("the least that is trusted", limited(*[21.25] * 24, to=0.1), OLD, [], None, "due"),
     ("the limit was lowered just now", [*limited(*[50.0] * 24, to=1.0)[:-1], limited(*[50.0] * 24, to=0.5)[-1]],
      OLD, [], None, "starved"),
 ]  # fmt: skip
@@ -158,11 +158,9 @@ def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays,
         assert past[-len(window)][0] <= now - config.window, "the window is not full"
         # intervals are alike here, so that shares add up; rounding apart
         quarter = math.ceil(config.window / 4 / interval - 1e-9)
-        shares, demands, limits = map(list, zip(*window, strict=True))
-        threshold = config.threshold * max(0.25, *limits)
-        assert least_mean(shares, quarter) >= threshold - 1e-3
-        assert least_mean(demands, quarter) >= config.threshold - 1e-3
-        assert shares[-1] >= threshold / 2
+        shares = [each[0] for each in window]
+        assert least_mean(shares, quarter) >= config.threshold - 1e-3, "whatever is allowed, and however it waits"
+        assert shares[-1] >= config.threshold / 2
         kills.append(now)
         started, due, past, samples = now, None, [], [Sample(now, 0.0)]
 

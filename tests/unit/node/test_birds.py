@@ -25,7 +25,7 @@ TOLD: list[tuple[str, Bird, int | None, list[tuple[str, str]]]] = [
         "it spins in half a core",
         replace(BIRD, share=45.0, wanted=99.0, limit=50.0),
         0,
-        [("busy", "45 % of a core of the 50 % that it may use, up for 20.0 days")],
+        [("starved", "45 % of a core of the 50 % that it may use, up for 20.0 days; it would use 99 %, and waits")],
     ),
     ("it works in half a core", replace(BIRD, share=45.0, wanted=60.0, limit=50.0), 0, []),
     (
