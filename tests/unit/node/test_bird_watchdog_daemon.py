@@ -186,7 +186,7 @@ def test_the_random_delay_is_waited_for_and_the_share_measured_again(birds: Bird
     assert busy.poll() is None
     birds.mark("calm")
     run(watchdog, lambda: track.state == "calm")
-    assert track.due is None, "the delay that ends now would kill one that is calm"
+    assert watchdog.tracks["bird"].due is None, "the delay that ends now would kill one that is calm"
     steps(watchdog, 0.3)
     assert busy.poll() is None
     birds.mark("calm", there=False)
