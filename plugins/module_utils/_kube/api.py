@@ -54,34 +54,29 @@ class KubernetesApi:
         self._server = str(configuration.host)
 
     def get(self, path: str) -> dict[str, Any] | None:
-        try:
-            return self._call("get", path)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
+        return self._read(path)
 
     def items(self, path: str, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         wanted = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        try:
-            answer = self._call("get", path, query=[("labelSelector", wanted)] if wanted else [])
-        except ApiError as error:
-            if error.status == 404:
-                return []
-            raise
-        return list(answer.get("items") or [])
+        answer = self._read(path, [("labelSelector", wanted)] if wanted else [])
+        return list((answer or {}).get("items") or [])
 
     def count(self, path: str) -> int | None:
+        first = self._read(path, [("limit", "1")])
+        if first is None:
+            return None
+        # before Kubernetes 1.16 nothing says how many are left
+        metadata, here = first.get("metadata") or {}, len(first.get("items") or [])
+        left = metadata.get("remainingItemCount")
+        return len(self.items(path)) if metadata.get("continue") and left is None else here + int(left or 0)
+
+    def _read(self, path: str, query: Sequence[tuple[str, str]] = ()) -> dict[str, Any] | None:
         try:
-            first = self._call("get", path, query=[("limit", "1")])
+            return self._call("get", path, query=query)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
-        # before Kubernetes 1.16 nothing says how many are left
-        left = (first.get("metadata") or {}).get("remainingItemCount")
-        has_more = (first.get("metadata") or {}).get("continue")
-        return len(self.items(path)) if has_more and left is None else len(first.get("items") or []) + int(left or 0)
 
     def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
         return self._call("post", path, item)

@@ -8,11 +8,11 @@ from typing import Any
 
 from . import cron, places
 from .client import allowed
+from .install import CRD
 from .port import Api, Item
 
 NAME = "rules"  # in results, as on the nodes (_node/surroundings.py)
 
-_CALICO = "/apis/crd.projectcalico.org/v1"
 # What grows with pods, nodes and policies; where Calico's datastore is etcd itself, none of it is here.
 KINDS = (
     "blockaffinities", "globalnetworkpolicies", "globalnetworksets", "hostendpoints", "ipamblocks", "ipamhandles",
@@ -25,8 +25,8 @@ _NAMED = 5  # CronJobs that a person is told of
 
 def observe(api: Api) -> dict[str, Any]:
     """Return what was seen; null for what is not there or may not be read. Raises NodewardError without an answer."""
-    information = allowed(lambda: api.get(f"{_CALICO}/clusterinformations/default"))
-    counts = {kind: _count(api, f"{_CALICO}/{kind}") for kind in KINDS}
+    information = allowed(lambda: api.get(f"{CRD}/clusterinformations/default"))
+    counts = {kind: _count(api, f"{CRD}/{kind}") for kind in KINDS}
     return {
         "calico": places.get(information, "/spec/calicoVersion"),
         "nodes": _count(api, "/api/v1/nodes"),

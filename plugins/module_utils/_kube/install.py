@@ -23,7 +23,7 @@ from .port import Api, Item
 MANIFEST = "kube-system"
 OPERATOR = "calico-system"
 INSTALLATION_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/installations.operator.tigera.io"
-_CRD = "/apis/crd.projectcalico.org/v1"
+CRD = "/apis/crd.projectcalico.org/v1"
 _V3 = "/apis/projectcalico.org/v3"
 
 # What tools that put their own state back, again and again, leave on the objects they made: labels and annotations.
@@ -108,16 +108,16 @@ def capture(api: Api) -> Calico:
             "installations.operator.tigera.io, or finish removing the operator",
         )
     # these two are no reason to ask for more rights: without them the plan says what it does not know
-    information = allowed(lambda: api.get(f"{_CRD}/clusterinformations/default")) or {}
-    pools = api.items(f"{_CRD}/ippools") or allowed(lambda: api.items(f"{_V3}/ippools")) or []
+    information = allowed(lambda: api.get(f"{CRD}/clusterinformations/default")) or {}
+    pools = api.items(f"{CRD}/ippools") or allowed(lambda: api.items(f"{_V3}/ippools")) or []
     return Calico(
         daemon_set=daemon_set,
         workloads=_workloads(api, namespace),
         installation=installation,
         installation_schema=api.get(INSTALLATION_CRD) if installation else None,
         config=api.get(objects.config_map(namespace, "calico-config").path),
-        felix=api.get(f"{_CRD}/felixconfigurations/default"),
-        bgp=api.get(f"{_CRD}/bgpconfigurations/default"),
+        felix=api.get(f"{CRD}/felixconfigurations/default"),
+        bgp=api.get(f"{CRD}/bgpconfigurations/default"),
         pools=tuple(pools),  # v3: where Calico's datastore is etcd, or where v3 itself is a CRD (Calico 3.32)
         nodes=tuple(api.items("/api/v1/nodes")),
         pods=tuple(pods_of(api, daemon_set)),

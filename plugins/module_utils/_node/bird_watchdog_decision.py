@@ -184,7 +184,7 @@ class Track:
         """Keep what a window takes, and the sample before it; of samples that stand very close the later."""
         *_, before, last = [Sample(-window, 0.0), Sample(-window, 0.0), *self.samples][-2:]
         if len(self.samples) > 1 and last.at - before.at < window / MOST_SAMPLES:
-            sample = sample._replace(limit=max(sample.limit, self.samples.pop().limit))
+            self.samples.pop()
         self.samples.append(sample)
         while len(self.samples) > 2 and self.samples[1].at <= sample.at - window:
             del self.samples[0]

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .._core.host import Host
-from . import processes
+from . import calico_links, processes
 
 NAME = "rules"  # as a tag, and in results
 
@@ -29,7 +29,6 @@ SYSCTLS = (
 SERVICES = ("NetworkManager", "firewalld", "systemd-networkd", "ufw")
 
 _A_POD_LINK = "cali*"  # there is one for each pod that starts
-_TUNNELS = ("tunl0", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali")
 _BY_NAME = "interface-name:"  # what a device is called by in unmanaged-devices (man NetworkManager.conf, "Device List")
 
 _MANAGER = "/etc/NetworkManager/NetworkManager.conf"
@@ -61,7 +60,7 @@ def _taken_links(host: Host) -> list[str]:
     ]
     told = [line.partition("=")[2] for line in lines if line.startswith("unmanaged-devices")]
     spared = [word.removeprefix(_BY_NAME).removeprefix("=") for each in told for word in re.split("[;,]", each)]
-    links = [_A_POD_LINK, *(name for name in _TUNNELS if host.is_folder(f"/sys/class/net/{name}"))]
+    links = [_A_POD_LINK, *(name for name in calico_links.NAMES if host.is_folder(f"/sys/class/net/{name}"))]
     return [name for name in links if not any(fnmatchcase(name, pattern) for pattern in spared)]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...module_utils._core.plan import CONSENTS
 from ...module_utils._kube import probes
+from ...module_utils._node.run import ON_NODES
 
 PAUSE = 30  # seconds after the first node, harden_pause
 
@@ -18,9 +19,7 @@ _SECONDS = {
     "kubelet_restart": 30, "uplink_change": 5, "pod_veth_change": 5, "etcd_restart": 15, "etcd_outage": 15,
     "calico_rollout": 40, "calico_pod_restart": 40,
 }  # fmt: skip
-# These go through nodes in batches (playbooks/parts/consented.yml), the others one by one.
-_IN_BATCHES = ("kubelet_restart", "uplink_change", "pod_veth_change")
-_SHARE = 0.05
+_SHARE = 0.05  # of the nodes in a batch (playbooks/parts/consented.yml)
 
 Model = Mapping[str, Any]
 
@@ -41,8 +40,8 @@ def _nodes(model: Model, part: str, word: str) -> int:
 
 def _told(model: Model, word: str, nodes: int, allowed: bool) -> dict[str, Any]:
     times = _pods(model) if word == probes.CONSENT else nodes
-    rounds = batches(times) if word in _IN_BATCHES else times
-    pause = PAUSE if word in _IN_BATCHES and times > 1 else 0
+    rounds = batches(times) if word in ON_NODES else times  # the others go one by one
+    pause = PAUSE if word in ON_NODES and times > 1 else 0
     return {"word": word, "times": times, "seconds": rounds * _SECONDS[word] + pause, "allowed": allowed}
 
 
