@@ -148,7 +148,8 @@ class Watchdog:
     def sample(self, track: Track) -> None:
         found = look(self.config, track.process.pid) if track.process else None
         if found and found[0] == track.process:
-            track.add(sample(self.config, found[0].pid, found[1]), self.config.window)
+            seen = sample(self.config, found[0].pid, found[1])
+            track.add(seen, self.config.window, self.config.interval)
         elif track.process:
             track.follow(None, Answer(), clock())
             self.looks.clear()

@@ -16,6 +16,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 DAY = 86400.0
 ASK_EVERY, ASK_AGAIN = 600.0, 30.0  # seconds between two questions about the peers; until it told of one
 MOST_SAMPLES = 240  # in a window; the longest is an hour
+RECENT = 2.0  # seconds, over which a pause of one is no end: what tells whether a spin has just ended
 
 CALM, HOT, WAITING, DUE, COOLDOWN, LIMIT = "calm", "hot", "waiting", "due", "cooldown", "daily_limit"
 STARVED = "starved"  # it would use a core all the time, and gets less than what it is killed for
@@ -108,12 +109,15 @@ def hot_since(samples: Sequence[Sample], threshold: float, window: float) -> flo
     """Return since when the share was at or above the threshold, in all and over every quarter of a window.
 
     Not in every interval: a BIRD that spins by the bug works for some 8 s and then sleeps for up to 1 s, since its
-    timers count whole seconds, so that of intervals of 5 s every other one has a share of 80 % (measured). An interval
-    that has just ended below half of the threshold ends it all.
+    timers count whole seconds, so that of intervals of 5 s every other one has a share of 80 % (measured). The last
+    interval, or as many as RECENT takes, below half of the threshold ends it all.
     """
     last = end = len(samples) - 1
-    since = samples[last].at
-    for first in range(last - 1 if share(samples) >= threshold / 2 else -1, -1, -1):
+    since, recent = samples[last].at, max(0, last - 1)
+    while recent and since - samples[recent].at < min(RECENT, window / 4):
+        recent -= 1
+    is_over = not last or share((samples[recent], samples[last])) < threshold / 2
+    for first in range(-1 if is_over else last - 1, -1, -1):
         while samples[end - 1].at - samples[first].at >= window / 4:
             end -= 1
         if share((samples[first], samples[end])) < threshold:
@@ -180,8 +184,13 @@ class Track:
         self.answer = answer if is_good else self.answer
         self.ask_at = now + (ASK_EVERY if is_good else ASK_AGAIN)
 
-    def add(self, sample: Sample, window: float) -> None:
-        """Keep what a window takes, and the sample before it; of samples that stand very close the later."""
+    def add(self, sample: Sample, window: float, interval: float) -> None:
+        """Keep what a window takes, and the sample before it; of samples that stand very close the later.
+
+        Nothing is kept over a gap in which it may have been calm for long (the node slept, we were stopped).
+        """
+        if self.samples and sample.at - self.samples[-1].at > max(window / 4, 3 * interval):
+            self.samples = []
         *_, before, last = [Sample(-window, 0.0), Sample(-window, 0.0), *self.samples][-2:]
         if len(self.samples) > 1 and last.at - before.at < window / MOST_SAMPLES:
             self.samples.pop()

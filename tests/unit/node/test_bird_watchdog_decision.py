@@ -174,7 +174,7 @@ def track(interval: float, window: float, spins: bool) -> Track:
     made = Track()
     for number in range(int(3 * window / interval)):
         cpu = number * interval * (1.0 if spins or number % 2 else 0.9)
-        made.add(Sample(number * interval, cpu, limit=0.5 if number else 1.0), window)
+        made.add(Sample(number * interval, cpu, limit=0.5 if number else 1.0), window, interval)
     return made
 
 
@@ -186,6 +186,45 @@ def test_a_long_window_does_not_cost_memory_nor_time():
     assert samples[-1] == Sample(10799.0, 10799.0, limit=0.5)
     assert hot_since(samples, 85.0, 3600.0) <= samples[-1].at - 3600.0
     assert len(track(5.0, 120.0, spins=True).samples) == 25, "none of an ordinary one is left out"
+
+
+def test_a_pause_of_a_second_is_no_end_however_short_the_interval():
+    """As measured: 8 s of work, then a second of sleep. An end of the spin would have the same alarm told again."""
+    made, verdicts = Track(), []
+    for second in range(600):
+        made.add(Sample(float(second), float(second - second // 9)), 120.0, 1.0)
+        verdicts.append(decide(made.samples, OLD, [], None, CONFIG))
+    assert set(verdicts[200:]) == {"due"}
+
+
+@given(
+    st.sampled_from([(5.0, 1.0), (60.0, 5.0), (120.0, 5.0), (3600.0, 20.0)]),
+    st.lists(st.sampled_from([0.1, 1.0, 1.1, 2.9, 3.1, 7.0, 24.0, 40.0]), min_size=1, max_size=12),
+)
+def test_no_window_is_full_that_was_not_looked_at(times, gaps):
+    """It spins all the while, for all that can be told; ``gaps`` are in intervals, and come one after another."""
+    window, interval = times
+    made, at, seen = Track(), 0.0, [0.0]
+    made.add(Sample(0.0, 0.0), window, interval)
+    for number in range(600):
+        at += interval * (gaps[number // 2 % len(gaps)] if number % 2 else 1.0)
+        seen.append(at)
+        made.add(Sample(at, at), window, interval)
+        if at - hot_since(made.samples, 85.0, window) >= window:
+            looked = [before for before, after in zip(seen, seen[1:], strict=False) if after > at - window]
+            steps = [after - before for before, after in zip(looked, [*looked[1:], at], strict=False)]
+            assert max(steps) <= max(window / 4, 3 * interval)
+
+
+def test_a_gap_of_a_window_is_no_window():
+    made = Track()
+    for at in (0.0, 5.0, 125.0):
+        made.add(Sample(at, at), 120.0, 5.0)
+    assert decide(made.samples, OLD, [], None, CONFIG) == "calm"
+    for step in range(1, 25):
+        assert decide(made.samples, OLD, [], None, CONFIG) != "due"
+        made.add(Sample(125.0 + 5 * step, 125.0 + 5 * step), 120.0, 5.0)
+    assert decide(made.samples, OLD, [], None, CONFIG) == "due"
 
 
 GROUPS_V1 = "5:cpuacct,cpu:/pods/pod1/bird\n4:memory:/elsewhere\n0::/pods/pod1/bird\n"
