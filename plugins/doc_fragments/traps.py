@@ -155,8 +155,9 @@ options:
       textfile_folder:
         description:
           - Folder of node-exporter's textfile collector, for the metrics. An empty text is for none.
-          - When not given, the first of C(/var/lib/prometheus/node-exporter), C(/var/lib/node_exporter) and
-            C(/var/lib/node-exporter) that is there.
+          - When not given, the one that the node's own exporter reads, or C(/var/lib/node_exporter), which
+            C(process_metrics) has it read; where none runs, the first of C(/var/lib/prometheus/node-exporter),
+            C(/var/lib/node_exporter) and C(/var/lib/node-exporter) that is there.
         type: str
   cni_token:
     description:

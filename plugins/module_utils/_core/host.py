@@ -216,8 +216,9 @@ class LocalHost:
         return os.uname().machine
 
     def interpreter(self) -> str:
-        usual = "/usr/bin/python3"
-        return usual if os.path.realpath(usual) == os.path.realpath(sys.executable) else sys.executable
+        # a virtualenv may be made for one run: the one that it was made with stays
+        usual, own = "/usr/bin/python3", getattr(sys, "_base_executable", sys.executable)
+        return usual if os.path.realpath(usual) == os.path.realpath(own) else own
 
     def python(self) -> tuple[int, int]:
         """Return the version of the Python that runs this."""

@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .._core import journal
-from .._core.errors import NodewardError
 from .._core.host import Host
-from .._core.plan import Finding, Plan, Refusal
+from .._core.plan import Plan, Refusal
 from .._core.verbs import (
     Change,
+    MakeFolder,
     Reason,
     ReloadUnit,
     RemoveFile,
@@ -29,9 +28,10 @@ from .._core.verbs import (
     WriteFile,
 )
 from .._core.verbs.units import RUNNING, invocation, is_enabled
-from . import birds, processes, restore
+from . import bird_watchdog_findings, birds, exporters, house_folders, process_metrics, processes, restore
 from .bird_watchdog_decision import CHOICES, Config
 from .bird_watchdog_files import CONFIG, DAEMON, UNIT, UNIT_FILE, texts
+from .bird_watchdog_findings import TEXTFILE_FOLDERS
 from .bird_watchdog_reading import wrong
 from .birds import Bird
 
@@ -39,9 +39,6 @@ TRAP = "bird_watchdog"
 ALLOWS: tuple[str, ...] = ()
 
 LOGS = posixpath.dirname(Config().events)
-
-# Where the textfile collector of node-exporter reads by default: Debian's package, prometheus.prometheus' role.
-TEXTFILE_FOLDERS = ("/var/lib/prometheus/node-exporter", "/var/lib/node_exporter", "/var/lib/node-exporter")
 
 # A file written this much later than the unit's start, in seconds, is not what it read.
 CERTAINLY_LATER = 2.0
@@ -89,7 +86,8 @@ class Facts:
     """What observe saw of one node: our files, the folders that are ours alone, our unit, and the BIRDs.
 
     ``unread`` are the files that were written after the unit's start. ``no_folder`` is the folder for the metrics that
-    the configuration names and that is not there.
+    the configuration names and that is not there; ``textfile_folder`` the one that node-exporter reads, and
+    ``makes_folder`` says that it is still to be made.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -99,6 +97,7 @@ class Facts:
     no_folder: str = ""
     python: str = "/usr/bin/python3"
     textfile_folder: str = ""
+    makes_folder: bool = False
     enabled: bool = False
     invocation: str | None = None
     birds: tuple[Bird, ...] = ()
@@ -110,10 +109,11 @@ class Facts:
 
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
-    texts = {path: host.read_text(path) for path in (DAEMON, CONFIG, UNIT_FILE)}
+    texts = {path: host.read_text(path) for path in (DAEMON, CONFIG, UNIT_FILE, *_of_older_versions(host))}
     started, now = _started(host), host.wall_clock()
     modified = {path: host.modified(path) or 0.0 for path in texts}
     metrics = posixpath.dirname(_metrics(texts[CONFIG] or ""))
+    folder = _textfile_folder(host)
     return Facts(
         files={path: text for path, text in texts.items() if text is not None},
         folders=tuple(_our_folders(host)),
@@ -122,7 +122,8 @@ def observe(host: Host) -> Facts:
         logs=host.is_folder(LOGS),
         no_folder="" if host.is_folder(metrics) else metrics,
         python=host.interpreter(),
-        textfile_folder=next((path for path in TEXTFILE_FOLDERS if host.is_folder(path)), ""),
+        textfile_folder=folder,
+        makes_folder=bool(folder) and not host.is_folder(folder),
         enabled=is_enabled(host, UNIT),
         invocation=invocation(host, UNIT),
         birds=birds.observe(host),
@@ -142,15 +143,26 @@ def _metrics(config: str) -> str:
     return ""
 
 
-def _our_folders(host: Host) -> Iterator[str]:
-    made: set[str] = set()
-    with contextlib.suppress(NodewardError):  # a run that changes something says so
-        entries = journal.decode(host.read_text(journal.PATH)).entries
-        made = {target for target, entry in entries if entry.before is None}
-    ours = {posixpath.basename(path) for path in (DAEMON, CONFIG)}
-    for path in map(posixpath.dirname, (DAEMON, CONFIG)):
-        if f"folder {path}" in made and host.is_folder(path) and ours >= set(host.list_folder(path)):
+def _textfile_folder(host: Host) -> str:
+    """Return where the node's own node-exporter reads, or will once process_metrics has told it to, '' for nowhere."""
+    for exporter in exporters.observe(host):
+        if not exporter.is_pod:
+            folder = exporter.textfile_folder.rstrip("/") or process_metrics.FOLDER
+            return "" if _no_folder_for_metrics(folder) else folder
+    return next((path for path in TEXTFILE_FOLDERS if host.is_folder(path)), "")
+
+
+def _of_older_versions(host: Host) -> Iterator[str]:
+    """Yield the files that a version before wrote for this trap, and this one has no more."""
+    for target, entry in house_folders.known(host):
+        kind, _, path = target.partition(" ")
+        if (kind, entry.trap, entry.before) == ("file", TRAP, None) and path not in (DAEMON, CONFIG, UNIT_FILE):
             yield path
+
+
+def _our_folders(host: Host) -> Iterator[str]:
+    own = {posixpath.basename(path) for path in (DAEMON, CONFIG)}
+    return (path for path in house_folders.ours(host) if own >= set(host.list_folder(path)))
 
 
 def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
@@ -173,7 +185,7 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     found = tuple(birds.findings(facts.birds, facts.kills_last_week, policy.threshold, TRAP))
     if policy.state == "absent":
         return Plan(tuple(_absent(facts)), found)
-    return Plan(tuple(_present(facts, policy)), (*found, *_no_metrics(facts, policy)))
+    return Plan(tuple(_present(facts, policy)), (*found, *bird_watchdog_findings.of_policy(facts, policy)))
 
 
 def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
@@ -182,7 +194,11 @@ def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
         for path, text in _texts(facts, policy).items()
         if facts.files.get(path) != text
     ]
+    if facts.makes_folder and policy.textfile_folder is None:  # it has to be there when the unit starts
+        yield MakeFolder(facts.textfile_folder, _REASON)
     yield from writes
+    for path in sorted(facts.files.keys() - {DAEMON, CONFIG, UNIT_FILE}):
+        yield RemoveFile(path, facts.files[path], _REASON)
     if UNIT_FILE in (*facts.unread, *(write.path for write in writes)):
         yield ReloadUnit(UNIT, _REASON)
     state = RUNNING if facts.enabled or facts.invocation else None
@@ -214,19 +230,19 @@ def _refusals(policy: Policy) -> Iterator[Refusal]:
     for option, what in wrong(values):
         yield _refusal(option, what, "Set it to a value that makes sense, see docs/bird_watchdog.md")
     folder = policy.textfile_folder
+    if folder and (what := _no_folder_for_metrics(str(folder))):
+        yield _refusal(
+            "textfile_folder", what, "Name the folder that node-exporter reads, such as /var/lib/node_exporter"
+        )
+
+
+def _no_folder_for_metrics(folder: str) -> str:
     # the path stands in a unit, where spaces and % say something else
-    if folder and not re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._+-]+)+/?", str(folder)):
-        yield _refusal(
-            "textfile_folder",
-            f"{folder!r} is no absolute path of letters, digits and . _ + - without . and ..",
-            "Name the folder that node-exporter reads",
-        )
-    elif folder and (folder.rstrip("/") in _OF_ALL or f"{folder}/".startswith(_NOT_FOR_METRICS)):
-        yield _refusal(
-            "textfile_folder",
-            f"{folder} is a folder for everything, or is, or is in, one that the system itself reads or clears",
-            "Name the folder that node-exporter reads, such as /var/lib/node_exporter",
-        )
+    if not re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._+-]+)+/?", folder):
+        return f"{folder!r} is no absolute path of letters, digits and . _ + - without . and .."
+    if folder.rstrip("/") in _OF_ALL or f"{folder}/".startswith(_NOT_FOR_METRICS):
+        return f"{folder} is a folder for everything, or is, or is in, one that the system itself reads or clears"
+    return ""
 
 
 # The daemon may write to the folder of the metrics.
@@ -243,29 +259,6 @@ _OF_ALL = (
 
 def _refusal(option: str, what: str, remedy: str) -> Refusal:
     return Refusal(TRAP, what, f"{TRAP}_{option}", remedy)
-
-
-def _no_metrics(facts: Facts, policy: Policy) -> Iterator[Finding]:
-    if not facts.textfile_folder and policy.textfile_folder is None:
-        yield Finding(
-            id=f"{TRAP}.no_textfile_folder",
-            severity="info",
-            where=", ".join(TEXTFILE_FOLDERS),
-            observed="none of them is there",
-            wanted="the folder of node-exporter's textfile collector",
-            why="the watchdog writes no metrics; its events are in the journal of systemd all the same",
-            remedy=f"Name the folder in {TRAP}_textfile_folder, or '' for no metrics",
-        )
-    elif facts.no_folder and facts.no_folder == (policy.textfile_folder or "").rstrip("/"):
-        yield Finding(
-            id=f"{TRAP}.no_textfile_folder",
-            severity="low",
-            where=facts.no_folder,
-            observed="it is not there",
-            wanted="the folder of node-exporter's textfile collector",
-            why="the watchdog writes no metrics; it takes the folder up at its next start",
-            remedy=f"Make the folder and restart {UNIT}, or name another one in {TRAP}_textfile_folder",
-        )
 
 
 # --- restore ----------------------------------------------------------------------------------------

@@ -81,9 +81,13 @@ class Watchdog:
         self.boot = read("/proc/sys/kernel/random/boot_id").strip()
         self.unadopted: dict[Process, float] = {}  # when it was seen first, or inf where that was told
         self.unwritable: set[str] = set()
-        for event in told_kills([*read_end(f"{config.events}.1"), *read_end(config.events)]):
-            if event.get("boot") == self.boot and event.get("daemon") in NAMES and event["uptime"] <= clock():
-                self.remember(self.tracks[event["daemon"]], event)
+        files = ([f"{path}.1", path] for path in (config.events, config.kept))
+        told = [told_kills(line for path in paths for line in read_end(path)) for paths in files]
+        for event in max([[each for each in kills if self.is_of_now(each)] for kills in told], key=len):
+            self.remember(self.tracks[event["daemon"]], event)
+
+    def is_of_now(self, kill: dict[str, Any]) -> bool:
+        return kill.get("boot") == self.boot and kill.get("daemon") in NAMES and kill["uptime"] <= clock()
 
     def remember(self, track: Track, event: dict[str, Any]) -> None:
         """Take up a kill by a watchdog that ran before, and wait on for the successor."""
@@ -92,6 +96,13 @@ class Watchdog:
         track.victim = told_victim(event) if then != RESTARTED and clock() - at < DAY else None
         track.overdue = at + self.config.restart_patience
         track.state = NOT_RESTARTED if track.victim and then == NOT_RESTARTED else ABSENT  # told of already, or not
+
+    def take(self, config: Config) -> None:
+        """Go on with another configuration; metrics that nobody would write any more must not stay."""
+        if config.metrics != self.config.metrics:
+            with contextlib.suppress(OSError):
+                os.unlink(self.config.metrics)
+        self.config = config
 
     def step(self) -> None:
         """Take one sample of each and act upon it."""
@@ -134,7 +145,7 @@ class Watchdog:
                 self.unadopted[process] = float("inf")
                 self.tell(2, "not_watched", process, f"is not watched: {answer.trouble}", reason=answer.trouble)
             return
-        self.unadopted.clear()
+        self.unadopted.pop(process, None)
         track.follow(process, answer, clock())
         self.tell(6, "watching", process, f"is watched, its socket is {process.control}")
         if track.victim and track.victim[:2] == process[:2]:
@@ -174,7 +185,7 @@ class Watchdog:
                 track.hear(ask(process, self.config.proc), now)
         elif verdict in (COOLDOWN, LIMIT, STARVED):
             track.due = None
-            self.hold_back(track, process, verdict, Answer())
+            self.hold_back(track, process, verdict, Answer(), self.rivals() if verdict == STARVED else "")
         elif verdict == DUE and track.due is None and self.config.random_delay:
             track.state, track.obstacle = WAITING, ""
             track.due = now + random.uniform(0, self.config.random_delay)  # noqa: S311 - no secret
@@ -197,19 +208,34 @@ class Watchdog:
         self.tell(2, "kill", process, f"is killed: {reason}", reason=reason, **facts)
         track.obstacle, trouble = "", kill(self.config, process, getattr(os, "pidfd_open", None))
         if trouble:
-            track.state = WAITING
+            track.state, track.failed = WAITING, track.failed + 1
+            track.due = clock() + min(3600.0, RETRY_AFTER * 2**track.failed)
             self.tell(2, "kill_failed", process, f"could not be killed: {trouble}")
         else:
             track.count(reason, clock())
             track.victim, track.overdue, track.state = process, clock() + self.config.restart_patience, RESTARTING
 
-    def hold_back(self, track: Track, process: Process, obstacle: str, answer: Answer) -> None:
+    def rivals(self) -> str:
+        """Say it where bird and bird6 take the core from each other: which of them spins, no share tells.
+
+        An honest one that shares a core with one that spins waits as long as it works, and is as slow to answer; the
+        links are the node's, the same for both. So neither is killed.
+        """
+        hot = {name: track.samples for name, track in self.tracks.items() if track.state not in (CALM, ABSENT)}
+        shares = {name: share((samples[0], samples[-1])) for name, samples in hot.items() if len(samples) > 1}
+        if len(shares) < 2 or sum(shares.values()) < self.config.threshold:
+            return ""
+        return " and ".join(f"{name} ({used:.0f} %)" for name, used in shares.items())
+
+    def hold_back(self, track: Track, process: Process, obstacle: str, answer: Answer, rivals: str = "") -> None:
         if obstacle != track.obstacle:
             track.obstacle = obstacle
             track.held_back[obstacle] += 1
             passes = obstacle in PASSING
             facts = {} if passes else evidence(self.config, process, answer)
-            self.tell(5 if passes else 2, HELD, process, f"is not killed: {obstacle}", reason=obstacle, **facts)
+            facts |= {"rivals": rivals} if rivals else {}
+            text = f"is not killed: {obstacle}" + f"; {rivals} take a core from each other" * bool(rivals)
+            self.tell(5 if passes else 2, HELD, process, text, reason=obstacle, **facts)
 
     def tell(self, priority: int, event: str, process: Process, text: str, **more: Any) -> None:
         """Write an event to the journal of systemd and, where it is more than information, to the file."""
@@ -226,6 +252,8 @@ class Watchdog:
         if priority < 6:
             record = {"time": self.date(), "boot": self.boot, "uptime": now, **fields, "text": text}
             self.save(append, self.config.events, json.dumps(record))
+            if self.config.kept and event not in (HELD, "not_watched"):
+                self.save(append, self.config.kept, json.dumps(record))
 
     def save(self, write: Callable[[str, str], None], path: str, text: str) -> None:
         """Write to a file. A full disk is not worth a word every five seconds: only the first failure is told."""
@@ -255,11 +283,10 @@ def main(path: str) -> None:
         while (left := until - time.monotonic()) > 0:
             came = signal.sigtimedwait(signals, left)
             if came and came.si_signo == signal.SIGTERM:
-                with contextlib.suppress(OSError):  # the next one may write elsewhere
-                    os.unlink(watchdog.config.metrics)
+                watchdog.take(watchdog.config._replace(metrics=""))  # the next one may write elsewhere
                 return
             try:
-                watchdog.config = read_config(path) if came else watchdog.config
+                watchdog.take(read_config(path) if came else watchdog.config)
             except BAD_CONFIG as error:
                 sys.stderr.write(f"the configuration stays as it was: {one_line(path, error)}\n")
 

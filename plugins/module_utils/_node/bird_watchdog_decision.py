@@ -54,6 +54,7 @@ class Config(NamedTuple):
     kill_without_graceful_restart: bool = False
     metrics: str = ""  # a file of node-exporter's textfile collector; '' for none
     events: str = "/var/log/nodeward-bird-watchdog/events.jsonl"
+    kept: str = ""  # the kills of this boot once more, where no full disk nor a hand takes them away; '' for nowhere
     sockets: str = "/var/run/calico"  # the folder of Calico's control sockets, bird.ctl and bird6.ctl
     proc: str = "/proc"
     groups: str = "/sys/fs/cgroup"
@@ -176,7 +177,7 @@ class Track:
         self.process, self.state = process, CALM if process else ABSENT
         self.samples: list[Sample] = []
         self.due: float | None = None
-        self.obstacle = ""
+        self.obstacle, self.failed = "", 0  # how often its kill failed
         self.hear(answer, now)
 
     def hear(self, answer: Answer, now: float) -> None:

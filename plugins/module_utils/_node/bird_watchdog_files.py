@@ -17,6 +17,7 @@ UNIT = "nodeward-bird-watchdog.service"
 DAEMON = "/usr/local/lib/nodeward/bird_watchdog.py"
 CONFIG = "/etc/nodeward/bird_watchdog.json"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+KEPT = "/run/nodeward-bird-watchdog/kills.jsonl"
 METRICS = "nodeward_bird_watchdog.prom"
 
 # The program, in this order, and what they have in their heads only because they are modules here.
@@ -37,6 +38,9 @@ RestartSec=5
 WatchdogSec=60
 LogsDirectory=nodeward-bird-watchdog
 LogsDirectoryMode=0750
+RuntimeDirectory=nodeward-bird-watchdog
+RuntimeDirectoryMode=0750
+RuntimeDirectoryPreserve=yes
 UMask=0027
 MemoryMax=64M
 OOMPolicy=continue
@@ -87,7 +91,7 @@ def texts(wanted: Mapping[str, Any], folder: str, python: str) -> dict[str, str]
     )
     return {
         DAEMON: f"# {MANAGED_BY}\n{program()}",
-        CONFIG: json.dumps({**wanted, "metrics": metrics}, indent=1) + "\n",
+        CONFIG: json.dumps({**wanted, "metrics": metrics, "kept": KEPT}, indent=1) + "\n",
         UNIT_FILE: unit,
     }
 

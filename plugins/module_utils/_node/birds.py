@@ -37,7 +37,8 @@ class Bird:
     """One BIRD: its CPU share in percent of one core, its age in seconds, links there and made, see reading.links().
 
     ``wanted`` is its share had it never waited for a core, and ``limit`` what its control groups let it use, both in
-    percent of one core. ``image`` is that of its container, '' where that cannot be told.
+    percent of one core; where ``waits_are_counted`` is not so, the kernel has no /proc/PID/schedstat, and it never
+    seems to wait. ``image`` is that of its container, '' where that cannot be told.
     """
 
     name: str
@@ -49,11 +50,15 @@ class Bird:
     image: str = ""
     wanted: float = 0.0
     limit: float = 100.0
+    waits_are_counted: bool = True
 
     @property
     def version(self) -> tuple[int, ...] | None:
-        """Return Calico's version by the tag of the image, None for another kind of tag."""
-        found = _VERSION.search(self.image)
+        """Return Calico's version by the tag of the image, None for another kind of tag.
+
+        The tags of cnx-node are versions of Calico Enterprise, which count otherwise.
+        """
+        found = None if "cnx-node" in self.image else _VERSION.search(self.image)
         return tuple(int(number) for number in found.groups()) if found else None
 
 
@@ -74,8 +79,19 @@ def observe(host: Host) -> tuple[Bird, ...]:
             found = reading.links(*(host.read_text(f"/proc/{pid}/net/{name}") or "" for name in ("dev", "igmp")))
             age = round(uptime - now[0].start / watchdog.TICKS)
             used, wanted, limit = (round(each, 1) for each in (used, wanted, 100 * now[1].limit))
+            counted = host.read_text(f"/proc/{pid}/schedstat") is not None
             birds.append(
-                Bird(now[0].name, pid, used, age, **found, image=_image(host, pid), wanted=wanted, limit=limit)
+                Bird(
+                    now[0].name,
+                    pid,
+                    used,
+                    age,
+                    **found,
+                    image=_image(host, pid),
+                    wanted=wanted,
+                    limit=limit,
+                    waits_are_counted=counted,
+                )
             )
     return tuple(birds)
 
@@ -103,8 +119,12 @@ def findings(birds: tuple[Bird, ...], kills: int | None, threshold: float, trap:
     """Phrase what a person should know."""
     for bird in birds:
         where = f"{bird.name} (process {bird.pid})"
-        if bird.wanted >= threshold:
+        if bird.share >= threshold:
             yield _busy(bird, where, threshold, trap)
+        elif bird.wanted >= threshold:
+            yield _starved(bird, where, trap, _rivals(birds, bird, threshold))
+        if not bird.waits_are_counted:
+            yield _uncounted(where, trap)
         if bird.version is None or bird.version < MENDED:
             yield from _remembered(bird, where, trap)
         if bird.version is not None and bird.version < MENDED_AGAIN:
@@ -131,23 +151,56 @@ def findings(birds: tuple[Bird, ...], kills: int | None, threshold: float, trap:
         )
 
 
-def _busy(bird: Bird, where: str, threshold: float, trap: str) -> Finding:
-    is_starved = bird.share < threshold
+def _rivals(birds: tuple[Bird, ...], one: Bird, threshold: float) -> str:
+    """Name the BIRDs that take the core from each other: all want it, and together they use one."""
+    hot = [bird for bird in birds if bird.wanted >= threshold]
+    is_so = len(hot) > 1 and sum(bird.share for bird in hot) >= threshold and one.limit >= threshold
+    return " and ".join(f"{bird.name} ({bird.share:.0f} %)" for bird in hot) if is_so else ""
+
+
+def _used(bird: Bird) -> str:
     of_limit = f" of the {bird.limit:.0f} % that it may use" if bird.limit < 100 else ""
+    return f"{bird.share:.0f} % of a core{of_limit}, up for {_long(bird.age)}"
+
+
+def _busy(bird: Bird, where: str, threshold: float, trap: str) -> Finding:
     return Finding(
-        id=f"{trap}.{'starved' if is_starved else 'busy'}",
-        severity="medium" if is_starved else "high",
+        id=f"{trap}.busy",
+        severity="high",
         where=where,
-        observed=f"{bird.share:.0f} % of a core{of_limit}, up for {_long(bird.age)}"
-        + (f"; it would use {bird.wanted:.0f} %, and waits" if is_starved else ""),
-        wanted="a core whenever it has work" if is_starved else f"below {threshold:.0f} %, but for minutes",
-        why="a BIRD that cannot run when it has to answers late or never, and whether it spins cannot be told"
-        if is_starved
-        else "a BIRD that spins answers late or never, and the node's routes go stale (incident A3)",
-        remedy="Raise the CPU limit of the container calico-node, or find what takes the node's cores"
-        if is_starved
-        else "Look again in some minutes; the watchdog kills it when it goes on, or says why not "
+        observed=_used(bird),
+        wanted=f"below {threshold:.0f} %, but for minutes",
+        why="a BIRD that spins answers late or never, and the node's routes go stale (incident A3)",
+        remedy="Look again in some minutes; the watchdog kills it when it goes on, or says why not "
         "(journalctl -u nodeward-bird-watchdog)",
+    )
+
+
+def _starved(bird: Bird, where: str, trap: str, rivals: str) -> Finding:
+    return Finding(
+        id=f"{trap}.starved",
+        severity="medium",
+        where=where,
+        observed=f"{_used(bird)}; it would use {bird.wanted:.0f} %, and waits"
+        + (f": {rivals} take a core from each other" if rivals else ""),
+        wanted="a core whenever it has work",
+        why="a BIRD that cannot run when it has to answers late or never, and whether it spins cannot be told",
+        remedy="Where that goes on for minutes, kill the one that uses more (kill -KILL, never TERM): then the other "
+        "has a core, and the watchdog can tell whether it spins"
+        if rivals
+        else "Raise the CPU limit of the container calico-node, or find what takes the node's cores",
+    )
+
+
+def _uncounted(where: str, trap: str) -> Finding:
+    return Finding(
+        id=f"{trap}.waits_uncounted",
+        severity="info",
+        where=where,
+        observed="the kernel has no /proc/PID/schedstat",
+        wanted="a kernel that counts how long a process waits for a core (CONFIG_SCHED_INFO)",
+        why="a BIRD that spins below a CPU limit, or on a busy node, is neither killed nor told of as starved",
+        remedy="Give the container calico-node no CPU limit, or one above the threshold",
     )
 
 

@@ -24,6 +24,7 @@ from . import (
     etcd_defrag,
     etcd_timing,
     health,
+    house_folders,
     journal_findings,
     link_mtu,
     pid_limits,
@@ -287,6 +288,7 @@ def _plan(params: Mapping[str, Any], host: LocalHost, beside: Sequence[str] = ()
         policy = trap.Policy(**params[name])
         plan += trap.plan(observed, policy)
         facts[name] = trap.shown(observed, policy)
+    plan += Plan(tuple(house_folders.left_empty(plan.changes, host)))
     for tag, name in NEEDED.items():
         if tag in params["tags"] and name not in facts and params[name] is not None:
             facts[name] = TRAPS[name].shown(TRAPS[name].observe(host), TRAPS[name].Policy(**params[name]))

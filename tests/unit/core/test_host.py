@@ -98,6 +98,9 @@ def test_the_machine_is_this_one():
     host = LocalHost()
     assert host.machine() == os.uname().machine
     assert os.path.samefile(host.interpreter(), sys.executable)
+    # the tests run in a virtualenv, which will not be there for long
+    assert sys.prefix != sys.base_prefix
+    assert not host.interpreter().startswith(sys.prefix)
     assert host.page_size() == os.sysconf("SC_PAGE_SIZE")
     assert host.is_root() == (os.geteuid() == 0)
 

@@ -12,16 +12,23 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.journal impo
 from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import (
     Reason,
+    RemoveFile,
     RestartUnit,
     RunUnit,
+    WriteFile,
     change_at,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs.units import RUNNING
-from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog, processes
+from ansible_collections.nodeward.calico.plugins.module_utils._node import (
+    bird_watchdog,
+    etcd_defrag,
+    house_folders,
+    process_metrics,
+    processes,
+)
 from ansible_collections.nodeward.calico.plugins.module_utils._node import restore as way_back
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog import (
     LOGS,
-    TEXTFILE_FOLDERS,
     TRAP,
     Policy,
 )
@@ -29,12 +36,15 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdo
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_files import (
     CONFIG,
     DAEMON,
+    KEPT,
     UNIT,
     UNIT_FILE,
 )
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_findings import TEXTFILE_FOLDERS
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_io import read_config
 
 from tests.unit.fake_host import FakeHost
+from tests.unit.node import fake_exporters
 
 REASON = Reason(TRAP, "because")
 WANTS = f"/etc/systemd/system/multi-user.target.wants/{UNIT}"
@@ -110,9 +120,9 @@ def test_a_fresh_node_gets_daemon_configuration_and_unit_and_a_second_run_change
 def test_the_daemon_reads_its_configuration(tmp_path):
     path = tmp_path / "config.json"
     path.write_text(installed().files[CONFIG])
-    assert read_config(str(path)) == Config()
+    assert read_config(str(path)) == Config(kept=KEPT)
     path.write_text(installed(threshold=70, mode="observe", textfile_folder="/srv/metrics").files[CONFIG])
-    wanted = Config(threshold=70, mode="observe", metrics="/srv/metrics/nodeward_bird_watchdog.prom")
+    wanted = Config(threshold=70, mode="observe", metrics="/srv/metrics/nodeward_bird_watchdog.prom", kept=KEPT)
     assert read_config(str(path)) == wanted
 
 
@@ -164,6 +174,7 @@ def test_going_back_stops_first_and_leaves_nothing():
     stop = host.calls.index(("run", f"systemctl disable --now {UNIT}"))
     assert stop < host.calls.index(("remove", DAEMON))
     assert ("run", f"systemctl clean --what=all {UNIT}") in host.calls
+    assert ("run", f"systemctl reset-failed {UNIT}") in host.calls[stop:], "one that had failed is not listed on"
 
 
 def test_absent_leaves_nothing_either_and_a_second_run_changes_nothing():
@@ -182,6 +193,68 @@ def test_absent_leaves_nothing_either_and_a_second_run_changes_nothing():
     assert PATH not in host.files, "and restore has nothing left to do"
     apply(plan(host).changes, host)
     assert plan(host).changes == ()
+
+
+def test_two_traps_that_go_in_one_run_leave_no_folder_behind():
+    host = installed()
+    theirs = [path for path in etcd_defrag.PATHS if path.startswith(house_folders.FOLDERS)]
+    assert len(theirs) == 2
+    host.files |= dict.fromkeys(theirs, "")
+    gone = tuple(RemoveFile(path, "", REASON) for path in theirs)
+    assert list(house_folders.left_empty(gone, host)) == [], "the watchdog's files are in them"
+    both = (*plan(host, state="absent").changes, *gone)
+    apply((*both, *house_folders.left_empty(both, host)), host)
+    assert not set(house_folders.FOLDERS) & host.folders
+    assert plan(host, state="absent").changes == ()
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_nothing_of_an_older_version_is_left(state):
+    """Its unit said other things, its program was two files, and it had no configuration."""
+    host = Systemd()
+    second, theirs = "/usr/local/lib/nodeward/bird_watchdog_2.py", "/usr/local/lib/nodeward/another.py"
+    older = Reason(TRAP, "of an older version")
+    files = {DAEMON: "import bird_watchdog_2\n", second: "# old\n", UNIT_FILE: "[Service]\nExecStart=/old\n"}
+    writes = [WriteFile(path, None, text, older) for path, text in files.items()]
+    apply((*writes, WriteFile(theirs, None, "", Reason("another", "")), RunUnit(UNIT, None, RUNNING, older)), host)
+    made = plan(host, state=state)
+    assert f"file {second}" in targets(made)
+    apply(made.changes, host)
+    assert second not in host.files
+    assert theirs in host.files
+    assert plan(host, state=state).changes == ()
+    assert (DAEMON in host.files, host.starts) == ((True, 2) if state == "present" else (False, 1))
+    put_back(host)
+    assert [path for path in host.files if "bird" in path] == []
+
+
+@pytest.mark.parametrize("unit", [fake_exporters.ROLE, fake_exporters.PLAIN], ids=["it reads one", "it reads none yet"])
+def test_one_run_is_enough_beside_an_exporter_whose_folder_process_metrics_makes(unit):
+    class Node(Systemd, fake_exporters.ExporterHost):
+        pass
+
+    host = Node(unit)
+    first = bird_watchdog.plan(bird_watchdog.observe(host), Policy())
+    apply(first.changes, host)
+    exporter = process_metrics.observe(host)
+    apply(process_metrics.plan(exporter, process_metrics.Policy()).changes, host)
+    assert json.loads(host.files[CONFIG])["metrics"] == "/var/lib/node_exporter/nodeward_bird_watchdog.prom"
+    made = [target for target in targets(first) if target in ("folder /var/lib/node_exporter", f"run {UNIT}")]
+    assert made == ["folder /var/lib/node_exporter", f"run {UNIT}"], "the unit takes up what is there at its start"
+    assert plan(host).changes == ()
+
+
+RECKLESS = [("window", 59, 60), ("cooldown", 299, 300), ("daily_limit", 11, 10)]
+
+
+@pytest.mark.parametrize(("option", "reckless", "sound"), RECKLESS)
+def test_reckless_settings_are_told(option, reckless, sound):
+    def told(value: int) -> list[str]:
+        findings = plan(Systemd(), **{option: value}).findings
+        return [finding.where for finding in findings if finding.id == "bird_watchdog.reckless"]
+
+    assert told(reckless) == [f"bird_watchdog_{option}"]
+    assert told(sound) == []
 
 
 def test_a_folder_with_something_of_others_stays():

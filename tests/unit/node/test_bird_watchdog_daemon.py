@@ -6,12 +6,20 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog_daemon as daemon
 from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog_io as world
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_daemon import Watchdog
-from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_decision import DAY, Process
+from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_decision import (
+    DAY,
+    Process,
+    Sample,
+    decide,
+)
 
 from tests.unit.node.fake_birds import RECOVERING, Birds, cpu_seconds, replies, wait_for
 from tests.unit.node.watched_birds import THRESHOLD, config, events, metric, run, steps, told
@@ -163,6 +171,80 @@ def test_a_supervisor_that_does_not_restart_is_told_once_and_nothing_more_is_kil
     birds.start()
     run(watchdog, lambda: "restarted" in told(birds))
     assert metric(birds, "state", 'daemon="bird",state="not_restarted"') == 0
+
+
+@pytest.mark.parametrize("name", ["KILL", "TERM"])
+def test_the_signal_is_the_one_that_is_set(birds: Birds, name):
+    busy = birds.start()
+    wait_for(birds.listens)
+    run(Watchdog(config(birds, signal=name)), lambda: busy.poll() is not None)
+    assert busy.returncode == -signal.Signals[f"SIG{name}"]
+
+
+def test_a_kill_that_fails_is_tried_ever_less_often(birds: Birds, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(daemon, "kill", lambda *_: "Operation not permitted")
+    birds.start()
+    wait_for(birds.listens)
+    watchdog = Watchdog(config(birds))
+    track = watchdog.tracks["bird"]
+    waits: list[float] = []
+    while len(waits) < 8:
+        run(watchdog, lambda: told(birds).count("kill_failed") == len(waits) + 1)
+        assert track.due
+        waits.append(round(track.due - world.clock(), -1))
+        track.due = 0.0
+    assert waits == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    assert track.kills == []
+
+
+def test_bird_and_bird6_that_take_a_core_from_each_other_are_both_told_of_and_live(birds: Birds):
+    """Each gets half of the only core; an honest one beside one that spins would look the same."""
+    both = [birds.start(name, busy=0.1) for name in ("bird", "bird6")]
+    for name in ("bird", "bird6"):
+        wait_for(partial(birds.listens, name))
+    watchdog = Watchdog(config(birds, threshold=85.0, window=120.0, interval=5.0))
+    run(watchdog, lambda: all(track.process for track in watchdog.tracks.values()), 30)
+    for half in (49.0, 20.0):
+        for track in watchdog.tracks.values():
+            track.samples = [Sample(5.0 * at, 0.05 * half * at, 0.05 * (100 - half) * at) for at in range(26)]
+            track.state, track.obstacle = "hot", ""
+        for track in watchdog.tracks.values():
+            assert track.process
+            watchdog.judge(track, track.process, decide(track.samples, DAY, [], None, watchdog.config))
+    texts = [event["text"] for event in events(birds) if event["reason"] == "starved"]
+    assert ["bird (49 %) and bird6 (49 %) take a core from each other" in text for text in texts] == [True] * 2 + [
+        False
+    ] * 2, "below the threshold together it is others that use the core"
+    assert [process.poll() for process in both] == [None, None]
+
+
+def test_metrics_do_not_stay_where_nobody_writes_them_any_more(birds: Birds):
+    watchdog = Watchdog(config(birds))
+    watchdog.step()
+    old = Path(watchdog.config.metrics)
+    assert old.exists()
+    watchdog.take(watchdog.config._replace(threshold=90.0))
+    assert old.exists()
+    watchdog.take(watchdog.config._replace(metrics=str(birds.folder / "new.prom")))
+    watchdog.step()
+    assert (old.exists(), (birds.folder / "new.prom").exists()) == (False, True)
+
+
+@pytest.mark.parametrize("events_are", ["lost", "never written"])
+def test_the_daily_limit_holds_without_the_file_of_events(birds: Birds, events_are):
+    birds.start(supervised=True)
+    wait_for(birds.listens)
+    given: dict[str, Any] = {"kept": str(birds.folder / "kept.jsonl"), "daily_limit": 1}
+    if events_are == "never written":  # as on a full disk
+        (birds.folder / "events.jsonl").mkdir()
+    watchdog = Watchdog(config(birds, **given))
+    run(watchdog, lambda: '"restarted"' in Path(given["kept"]).read_text() if watchdog.tracks["bird"].kills else False)
+    if events_are == "lost":
+        (birds.folder / "events.jsonl").unlink()
+    run(watchdog, lambda: watchdog.tracks["bird"].obstacle == "daily_limit")  # in memory
+    again = Watchdog(config(birds, **given))  # and over a restart
+    assert len(again.tracks["bird"].kills) == 1
+    run(again, lambda: again.tracks["bird"].obstacle == "daily_limit")
 
 
 def test_a_process_that_survives_its_kill_is_watched_on(birds: Birds):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -211,7 +212,7 @@ def test_no_window_is_full_that_was_not_looked_at(times, gaps):
         seen.append(at)
         made.add(Sample(at, at), window, interval)
         if at - hot_since(made.samples, 85.0, window) >= window:
-            looked = [before for before, after in zip(seen, seen[1:], strict=False) if after > at - window]
+            looked = [before for before, after in pairwise(seen) if after > at - window]
             steps = [after - before for before, after in zip(looked, [*looked[1:], at], strict=False)]
             assert max(steps) <= max(window / 4, 3 * interval)
 

@@ -109,6 +109,12 @@ def test_one_that_cannot_be_watched_is_told_once(birds: Birds, monkeypatch: pyte
     run(watchdog, lambda: bool(told(birds)))
     steps(watchdog, 1.0)
     assert [(each["event"], each["pid"]) for each in events(birds)] == [("not_watched", busy.pid)]
+    birds.say(replies("restart-able "))  # the other one, which can be watched, is no news of this one
+    birds.mark("calm")
+    birds.start("bird6")
+    run(watchdog, lambda: watchdog.tracks["bird6"].process is not None)
+    steps(watchdog, 1.0)
+    assert [(each["event"], each["pid"]) for each in events(birds)] == [("not_watched", busy.pid)]
     assert busy.poll() is None
 
 

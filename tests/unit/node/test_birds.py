@@ -52,6 +52,8 @@ TOLD: list[tuple[str, Bird, int | None, list[tuple[str, str]]]] = [
     ),
     ("many, by a BIRD that forgets them", replace(BIRD, links_made=40000), 0, []),
     ("killed lately", BIRD, 2, [("kills", "kills in the last week: 2")]),
+    ("no waits are counted", replace(BIRD, waits_are_counted=False), 0, [("waits_uncounted", "schedstat")]),
+    ("Calico Enterprise counts otherwise", replace(BIRD, image="tigera/cnx-node:v3.19.4"), 0, []),
     ("nobody knows", BIRD, None, [("events", "no file that can be read")]),
 ]
 
@@ -62,6 +64,19 @@ def test_findings(bird, kills, told):
     findings = bird_watchdog.plan(facts, Policy()).findings
     assert [finding.id for finding in findings] == [f"bird_watchdog.{name}" for name, _words in told]
     assert all(words in finding.observed for finding, (_name, words) in zip(findings, told, strict=True))
+
+
+def test_two_that_take_a_core_from_each_other_are_told_as_such():
+    both = [replace(BIRD, share=49.0, wanted=99.0), replace(BIRD, name="bird6", share=47.0, wanted=99.0)]
+
+    def told(*birds: Bird) -> list[tuple[str, bool]]:
+        facts = Facts(birds=birds, textfile_folder="/srv")
+        findings = bird_watchdog.plan(facts, Policy()).findings
+        return [(each.id, "bird (49 %) and bird6 (47 %) take a core from each" in each.observed) for each in findings]
+
+    assert told(*both) == [("bird_watchdog.starved", True)] * 2
+    assert told(both[0], replace(both[1], share=20.0)) == [("bird_watchdog.starved", False)] * 2, "others use it"
+    assert told(both[0], replace(both[1], wanted=47.0)) == [("bird_watchdog.starved", False)]
 
 
 CONTAINER = "0123456789abcdef" * 4

@@ -212,12 +212,14 @@ class RunUnit:
             if invocation(host, self.unit):
                 host.run(["systemctl", "stop", self.unit])
             host.remove_file(_wanted(self.unit))
-        logs = f"/var/log/{self.unit.rpartition('.')[0]}"
+        with contextlib.suppress(NodewardError):  # one that failed before is else listed on; most did not
+            host.run(["systemctl", "reset-failed", self.unit])
+        folders = [f"{place}/{self.unit.rpartition('.')[0]}" for place in ("/run", "/var/log")]
         try:
             host.run(["systemctl", "clean", "--what=all", self.unit])
         except NodewardError:  # systemd before 243 has no such command, and a unit without its file nothing to clean
-            if host.is_folder(logs):
-                host.run(["rm", "-r", "--one-file-system", logs])
+            for folder in filter(host.is_folder, folders):
+                host.run(["rm", "-r", "--one-file-system", folder])
 
     def verify(self, host: Host) -> None:
         both = is_enabled(host, self.unit) and invocation(host, self.unit)
