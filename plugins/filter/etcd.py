@@ -150,15 +150,24 @@ def _findings(decision: Decision, policy: Policy) -> Iterator[Finding]:
             remedy=f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=etcd_restart",
             mended=True,
         )
-    chosen = _pair(decision.choice.values) if decision.choice.values else "nothing"
-    yield Finding(
+    yield _measured(decision, policy)
+
+
+def _measured(decision: Decision, policy: Policy) -> Finding:
+    """Tell what `measured` would choose; not what the members have, as a run that changes them tells this too."""
+    choice = decision.choice
+    if choice.values is None:
+        remedy = "Look again when more was counted" if choice.is_thin else "Mend what is slow"
+    else:
+        remedy = "It is what all get" if policy.mode == MEASURED else f"To take it: {TRAP}_mode=measured"
+    return Finding(
         id=f"{TRAP}.measured",
         severity="info",
-        where=where,
-        observed=present,
-        wanted=chosen,
-        why=decision.choice.why,
-        remedy="It is what all get" if policy.mode == MEASURED else "To take it: etcd_timing_mode=measured",
+        where=_where(decision),
+        observed=choice.why,
+        wanted="nothing" if choice.values is None else _pair(choice.values),
+        why=f"what etcd's own metrics would choose: docs/{TRAP}.md has the function",
+        remedy=remedy,
     )
 
 

@@ -14,6 +14,9 @@ from .report import STATES, printable
 ROWS = 20
 NAMES = 5
 
+# Characters of what was observed and is wanted; the pages and the JSON report have the whole.
+LONGEST = 200
+
 
 def report_lines(report: Mapping[str, Any], path: str, *others: str) -> list[str]:
     """Return the summary, a table of the nodes, what was changed and found (by kind), and where the files are."""
@@ -154,7 +157,7 @@ def _finding_line(finding: Mapping[str, Any]) -> str:
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= 60 else line[:57] + "..."
+    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
 
 
 def _section(title: str, lines: list[str]) -> list[str]:

@@ -59,7 +59,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 members:
-  description: The sizes of each member's database before and after, whether it pays, why, and how long it took.
+  description: >-
+    The sizes of each member's database before and after, whether it pays, why, what speaks against it, and how long
+    it took.
   returned: success
   type: list
   elements: dict
@@ -71,6 +73,7 @@ members:
       seconds: 2.4
       pays: true
       why: 524288000 bytes, 20% in use
+      refused: ""
       predicted_seconds: 2.0
       moved_leader_to: node2
 changes:

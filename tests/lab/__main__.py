@@ -57,7 +57,10 @@ def _have_etcd(lab: Lab) -> None:
     from tests.lab.etcd import Etcd  # noqa: PLC0415 - needs cryptography, the rest does not
 
     made = Etcd(lab, lab.folder / "etcd").ensure()
-    print(f"lab {lab.name}: etcd: {'made a cluster of 3 members' if made else 'reused the cluster'}", flush=True)
+    print(
+        f"lab {lab.name}: etcd: {'made a new cluster of 3 members, empty' if made else 'reused the cluster'}",
+        flush=True,
+    )
 
 
 def _act(arguments: argparse.Namespace) -> None:

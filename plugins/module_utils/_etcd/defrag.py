@@ -50,7 +50,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a member is worth it, and what it would take: ``wins`` in bytes, ``seconds`` predicted."""
+    """Whether a member is worth it, and what it would take: ``wins`` in bytes, ``seconds`` predicted.
+
+    ``refused`` says why it is not done, or would not be if it were worth it.
+    """
 
     pays: bool
     wins: int
@@ -68,11 +71,12 @@ def judge(size: int, in_use: int, running: version.Version, policy: Policy, budg
     wins, seconds = max(size - in_use, 0), predicted(min(in_use, size))
     share = in_use / size if size else 1.0
     told = f"{size} bytes, {share:.0%} in use"
+    refused = _refused(seconds, running, policy.any_version, budget)
     if wins < policy.least_bytes:
-        return Verdict(False, wins, seconds, f"{told}: {wins} bytes to win, below {policy.least_bytes}")
+        return Verdict(False, wins, seconds, f"{told}: {wins} bytes to win, below {policy.least_bytes}", refused)
     if share > policy.most_in_use:
-        return Verdict(False, wins, seconds, f"{told}: more than {policy.most_in_use:.0%}")
-    return Verdict(True, wins, seconds, told, _refused(seconds, running, policy.any_version, budget))
+        return Verdict(False, wins, seconds, f"{told}: more than {policy.most_in_use:.0%}", refused)
+    return Verdict(True, wins, seconds, told, refused)
 
 
 def predicted(in_use: int) -> float:
@@ -131,12 +135,13 @@ class Result:
 
 
 def _finding(told: dict[str, Any]) -> Finding:
-    """Say what a defragmentation of one member wins, or would, and why."""
+    """Say what a defragmentation of one member wins, or would, and why; and, early, what will speak against it."""
+    refused = f"; once it pays it is refused: {told['refused']}" if told["refused"] else ""
     return Finding(
         id=f"{TRAP}.pays" if told["pays"] else f"{TRAP}.does_not_pay",
         severity="info",
         where=f"etcd member {told['name']}",
-        observed=told["why"],
+        observed=f"{told['why']}{refused}",
         wanted=f"{told['before'] - told['in_use']} bytes given back, in about {told['predicted_seconds']:.0f} s",
         why="what deleted keys have left counts towards etcd's quota",
         remedy=f"ansible-playbook nodeward.calico.defrag, where it pays ({TRAP}_least_bytes, {TRAP}_most_in_use)",
@@ -166,7 +171,7 @@ def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Resu
     verdict = judge(evidence.db_size, evidence.db_in_use, version.parse(evidence.version), policy, budget(found))
     told: dict[str, Any] = {
         "name": name, "before": evidence.db_size, "in_use": evidence.db_in_use, "after": None, "seconds": None,
-        "pays": verdict.pays, "why": verdict.why, "predicted_seconds": verdict.seconds,
+        "pays": verdict.pays, "why": verdict.why, "refused": verdict.refused, "predicted_seconds": verdict.seconds,
     }  # fmt: skip
     result.members.append(told)
     if not verdict.pays:

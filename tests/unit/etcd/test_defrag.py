@@ -26,6 +26,7 @@ VERDICTS: list[tuple[str, int, int, tuple[int, int, int], bool, str]] = [
     ("too full", 1000 * MIB, 600 * MIB, SAFE, False, ""),
     ("exactly half", 1000 * MIB, 500 * MIB, SAFE, True, ""),
     ("an empty one", 0, 0, SAFE, False, ""),
+    ("too little to win, by a version that can corrupt it", 150 * MIB, 60 * MIB, UNSAFE, False, "etcd 3.4.23 can"),
     ("more in use than there is", 100 * MIB, 200 * MIB, SAFE, False, ""),
     ("a version that can corrupt it", 600 * MIB, 100 * MIB, UNSAFE, True, "etcd 3.4.23 can corrupt"),
     ("too much in use for the kubelet", 5000 * MIB, 2010 * MIB, SAFE, True, "it may take 40 s"),
@@ -118,6 +119,13 @@ def test_check_mode_says_what_it_would_win_or_why_nothing(cluster):
     assert finding["wanted"].startswith("900000000 bytes given back, in about 2 s")
     [finding] = do(cluster, check_mode=True, least_bytes=10**12)["findings"]
     assert finding["id"] == "etcd_defrag.does_not_pay"
+    assert "refused" not in finding["observed"]
+
+
+def test_what_will_be_refused_is_told_before_it_pays(cluster):
+    cluster.version = "3.4.23"
+    [finding] = do(cluster, check_mode=True, least_bytes=10**12)["findings"]
+    assert "; once it pays it is refused: etcd 3.4.23 can corrupt a database" in finding["observed"]
     assert "below 1000000000000" in finding["observed"]
 
 

@@ -60,6 +60,7 @@ def test_followers_first_and_the_leader_last():
         ("etcd_timing.measured", "info"),
     ]
     assert result["findings"][-1]["wanted"] == "100/1000 ms"
+    assert "round trip p99" in result["findings"][-1]["observed"]
 
 
 def test_each_cluster_has_a_snapshot_before_its_own_first_member():
@@ -92,7 +93,8 @@ def test_where_nothing_was_measured_it_says_why():
     for name in ("node1", "node2", "node3"):
         variables[name]["node_result"]["facts"]["etcd_timing"]["members"][0]["evidence"] = {}
     finding = etcd_decision(HOSTS, variables)["findings"][-1]
-    assert (finding["wanted"], "not enough" in finding["why"]) == ("nothing", True)
+    assert (finding["wanted"], "not enough" in finding["observed"]) == ("nothing", True)
+    assert finding["remedy"] == "Look again when more was counted"
 
 
 PLACE = "env /etc/etcd.env#ETCD_HEARTBEAT_INTERVAL,ETCD_ELECTION_TIMEOUT,A,B,C,D"
