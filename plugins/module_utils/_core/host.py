@@ -39,6 +39,7 @@ PIECE = 64 * 1024
 
 # Seconds for one command; systemd itself gives up on a unit after 90 (DefaultTimeoutStartSec=).
 COMMAND_PATIENCE = 150
+TIMED_OUT = 124  # the exit status of timeout(1) then
 
 # AnsibleModule.run_command: (return code, stdout, stderr)
 RunCommand = Callable[[list[str]], tuple[int, str, str]]
@@ -252,6 +253,12 @@ class LocalHost:
                 where=words,
                 remedy="Run it on the node; where no process can start, see what holds the process ids",
             ) from error
+        if code == TIMED_OUT:
+            raise NodewardError(
+                what=f"the command was ended, as it took more than {patience:g} s",
+                where=words,
+                remedy="Run it on the node and see what it waits for, then run again",
+            )
         if code != 0:
             told = " ".join((errors or output).split()) or "it said nothing"
             raise NodewardError(

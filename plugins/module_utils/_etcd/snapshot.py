@@ -26,6 +26,7 @@ _TIDIES = "".join(
 )
 KEPT = 2  # snapshots, the newest
 OLDEST = 7 * 86400.0  # seconds
+LONGEST_NAME = 100  # characters of a member's name
 _NAME = re.compile(r"etcd-.+-([0-9]{8}T[0-9]{6}Z)\.db")
 # What a run that was killed while it wrote has left (the names that write_stream and etcdctl give it meanwhile).
 _LEFT = re.compile(r"\.etcd-.+-[0-9]{8}T[0-9]{6}Z\.db\.nodeward|etcd-.+-[0-9]{8}T[0-9]{6}Z\.db\.part")
@@ -45,7 +46,8 @@ def take(host: Host, etcd: Etcd, name: str, size: int, data_dir: str, folder: st
             remedy="Make room, or name another folder (etcd_timing_snapshot_folder)",
         )
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.wall_clock()))
-    path = posixpath.join(where, f"etcd-{name}-{stamp}.db")
+    # etcd takes any text for a member's name; here it is part of a file's
+    path = posixpath.join(where, f"etcd-{re.sub('[^A-Za-z0-9._-]', '_', name)[:LONGEST_NAME]}-{stamp}.db")
     try:
         if host.read_text(TIDIED) != _TIDIES:
             host.write_file(TIDIED, _TIDIES, 0o644)

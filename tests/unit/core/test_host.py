@@ -188,7 +188,8 @@ def test_a_command_gives_what_it_printed():
 
 FAILURES = [
     ("what it says", (1, "", "Unit x.service\n not found.\n"), "ended with 1: Unit x.service not found."),
-    ("what it printed", (124, "so far", ""), "ended with 124: so far"),
+    ("what it printed", (3, "so far", ""), "ended with 3: so far"),
+    ("that it took too long", (124, "so far", ""), "was ended, as it took more than 150 s"),
     ("nothing", (1, "", ""), "it said nothing"),
 ]
 

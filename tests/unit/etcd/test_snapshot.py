@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
@@ -17,8 +19,8 @@ from tests.unit.etcd.fake_cluster import DATABASE, OWN, FakeCluster
 pytestmark = pytest.mark.usefixtures("both_ways")
 
 
-def take(cluster: FakeCluster, **more: str) -> str:
-    return snapshot.take(cluster, Etcd(cluster, Access(OWN)), "node1", len(DATABASE), "/var/lib/etcd", **more)
+def take(cluster: FakeCluster, name: str = "node1", **more: str) -> str:
+    return snapshot.take(cluster, Etcd(cluster, Access(OWN)), name, len(DATABASE), "/var/lib/etcd", **more)
 
 
 def test_a_snapshot_goes_to_another_disk_where_there_is_one():
@@ -28,6 +30,17 @@ def test_a_snapshot_goes_to_another_disk_where_there_is_one():
     cluster.disks = {"/": 1}
     assert take(cluster).startswith(f"{snapshot.FOLDER}/")
     assert take(cluster, folder="/mnt/x").startswith("/mnt/x/")
+
+
+@pytest.mark.parametrize("name", ["../../etc/etcd", "a/b c", "x" * 300, "m\u00fcnchen"])
+def test_a_member_of_any_name_has_its_snapshot_in_the_folder_and_it_goes_again(name):
+    cluster = FakeCluster()
+    path = take(cluster, name)
+    assert posixpath.dirname(path) == snapshot.FOLDER
+    assert len(path.encode()) < 255
+    cluster.now += 2 * snapshot.OLDEST
+    snapshot.age(cluster)
+    assert path not in cluster.files
 
 
 def test_systemd_is_told_to_remove_old_ones_before_there_is_one():
