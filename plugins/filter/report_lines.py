@@ -15,7 +15,7 @@ ROWS = 20
 NAMES = 5
 
 # Characters of what was observed and is wanted; the pages and the JSON report have the whole.
-LONGEST = 200
+LONGEST = 240
 
 
 def report_lines(report: Mapping[str, Any], path: str, *others: str) -> list[str]:

@@ -2,8 +2,8 @@
 """HTTP with the standard library: for an API server with client certificates, and for health checks on loopback.
 
 No proxy of the environment is used, no redirect followed. Not by ansible.module_utils.urls, which takes authority,
-certificate and key as paths only: those of a kubeconfig are text, and keys are not to be written to a disk for it. It also
-has nothing between a checked name in a certificate and no check at all, which a member's certificate on loopback needs.
+certificate and key as paths only: those of a kubeconfig are text, and keys are not to be written to a disk for it. It
+also has nothing between a checked name in a certificate and no check at all, which a member on loopback needs.
 """
 
 from __future__ import annotations
