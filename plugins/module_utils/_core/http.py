@@ -1,7 +1,7 @@
 # Private to the collection nodeward.calico: may change in any release.
 """HTTP with the standard library: for an API server with client certificates, and for health checks on loopback.
 
-No proxy of the environment is used, no redirect followed. Not by ansible.module_utils.urls, which takes authority,
+No proxy of the environment is used, no redirect followed. Not by what Ansible brings (urls), which takes authority,
 certificate and key as paths only: those of a kubeconfig are text, and keys are not to be written to a disk for it. It
 also has nothing between a checked name in a certificate and no check at all, which a member on loopback needs.
 """
