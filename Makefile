@@ -7,6 +7,7 @@
 # ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, api, fleet, drills)
 # STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
 # LAB        the lab's name
+# API        empty: a lab without a Kubernetes API server, whose programs take 4 minutes to make the first time
 # NODE       the node to diagnose
 # PYTHON     what .venv is made from; empty means the first of 3.13, 3.12, 3.11 and python3 that will do
 
@@ -14,6 +15,7 @@ INVENTORY ?=
 ARGS ?=
 STAGES ?=
 LAB ?= default
+API ?= yes
 NODE ?=
 
 .DEFAULT_GOAL := help
@@ -99,8 +101,8 @@ drills: test-tools ## replay the incidents on a lab: the failure, then the cure 
 bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (two minutes)
 	@PYTHONPATH='$(CURDIR)/.ansible/collections:$(CURDIR)' .venv/bin/python -m tests.bench
 
-lab-up: lab-packages controller ## boot the lab's nodes with a cluster of etcd, or reuse what runs
-	@.venv/bin/$(lab) up --etcd --name '$(LAB)'
+lab-up: lab-packages controller ## boot the lab's nodes with a cluster of etcd and a Kubernetes API server, or reuse what runs
+	@.venv/bin/$(lab) up --etcd $(if $(API),--api) --name '$(LAB)'
 
 lab-down: ## remove the lab's nodes
 	@$(lab) down --name '$(LAB)'

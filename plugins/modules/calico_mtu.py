@@ -20,23 +20,6 @@ description:
   - Every change restarts calico-node or Felix on all nodes, so it waits for the consent V(calico_rollout). Users'
     pods are never restarted; RV(findings) count those that keep the MTU they were made with.
 options:
-  state:
-    description:
-      - With V(hardened) the MTU is set.
-      - With V(restored) everything goes back to what it was before the first run; what someone else changed since is
-        left and named in RV(findings).
-    type: str
-    choices: [hardened, restored]
-    default: hardened
-  allow:
-    description:
-      - Consent to changes that disrupt, one word for each kind. What is not allowed is in RV(pending).
-      - Here only V(calico_rollout) does something.
-    type: list
-    elements: str
-    choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
-      calico_pod_restart]
-    default: []
   uplinks:
     description:
       - The uplink of each node, with its C(name), its C(mtu) in bytes and the C(address) that the inventory has for
@@ -46,19 +29,14 @@ options:
   rollout:
     description:
       - Restart calico-node for a new C(veth_mtu). With V(false) M(nodeward.calico.calico_probes), which runs after
-        it, does that together with its own changes.
+        it, does that together with its own changes, also with O(state=restored).
       - The operator restarts it by itself in any case.
     type: bool
     default: true
-  pod_timeout:
-    description:
-      - Seconds in which each pod of calico-node that was ready before has to be ready again after its restart. When
-        one is not, what this run changed is put back, and the error says what Kubernetes says of that pod.
-      - A pod whose own probes allow it more for its start gets that.
-    type: int
-    default: 600
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - nodeward.calico.calico
+  - nodeward.calico.calico.rollout
 requirements:
   - python >= 3.9
   - kubernetes >= 24.2.0

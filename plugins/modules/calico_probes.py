@@ -19,23 +19,6 @@ description:
   - What was there before is kept in the ConfigMap C(nodeward-journal) in C(kube-system).
   - Runs once, where the API server is reached, usually on the control machine.
 options:
-  state:
-    description:
-      - With V(hardened) the floors are applied.
-      - With V(restored) everything goes back to what it was before the first run; what someone else changed since is
-        left and named in RV(findings).
-    type: str
-    choices: [hardened, restored]
-    default: hardened
-  allow:
-    description:
-      - Consent to changes that disrupt, one word for each kind. What is not allowed is in RV(pending).
-      - Here only V(calico_rollout) does something.
-    type: list
-    elements: str
-    choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
-      calico_pod_restart]
-    default: []
   timeout:
     description: Floor of C(timeoutSeconds) of calico-node's probes, in seconds.
     type: int
@@ -72,15 +55,10 @@ options:
     description: A JMESPath expression that selects containers, or their names, from the DaemonSet's list of containers.
     type: str
     default: "[?name=='calico-node']"
-  pod_timeout:
-    description:
-      - Seconds in which each pod that was ready before has to be ready again after its restart. When one is not, what
-        this run changed is put back, and the error says what Kubernetes says of that pod.
-      - A pod whose own probes allow it more for its start gets that.
-    type: int
-    default: 600
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - nodeward.calico.calico
+  - nodeward.calico.calico.rollout
 requirements:
   - python >= 3.9
   - kubernetes >= 24.2.0

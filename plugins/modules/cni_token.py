@@ -17,15 +17,6 @@ description:
     cluster's.
   - Whether the node's own new token is accepted is for M(nodeward.calico.node_info) to say, on the node.
 options:
-  allow:
-    description:
-      - Consent to changes that disrupt, one word for each kind. What is not allowed is in RV(pending).
-      - Here only V(calico_pod_restart) does something.
-    type: list
-    elements: str
-    choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
-      calico_pod_restart]
-    default: []
   seen:
     description:
       - What M(nodeward.calico.node_info) saw on the node, C(facts.cni_token).
@@ -41,6 +32,7 @@ options:
     default: 600
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - nodeward.calico.calico
 requirements:
   - python >= 3.9
   - kubernetes >= 24.2.0

@@ -20,7 +20,7 @@ Rule = Callable[[str, Pod], bool]
 
 _EVERY = 0.05  # seconds between two looks
 _CRASHED = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}}
-_PASSING = (0, 404, 409)  # the server is away, or somebody else was quicker: the next look tells
+PASSING = (0, 404, 409)  # the server is away, or somebody else was quicker: the next look tells
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def repeated(step: Callable[[], object]) -> Iterator[None]:
             try:
                 step()
             except RestError as error:
-                if error.status not in _PASSING:
+                if error.status not in PASSING:
                     errors.append(error)
                     return
 
@@ -62,7 +62,7 @@ class Kubelets:
             try:
                 self._look_after(pod)
             except RestError as error:
-                if error.status not in _PASSING:
+                if error.status not in PASSING:
                     raise
 
     def _look_after(self, pod: dict[str, Any]) -> None:

@@ -73,15 +73,23 @@ def test_incident_c_with_the_manifest(api: ApiServer, admin: KubernetesApi) -> N
     api.kubectl("delete", "pod", "consul-0", "--grace-period=0", "--force")
 
 
-def test_one_rollout_for_the_mtu_and_the_probes(api: ApiServer, admin: KubernetesApi) -> None:
+def test_one_rollout_for_the_mtu_and_the_probes_and_one_back(api: ApiServer, admin: KubernetesApi) -> None:
     deploy(api, daemon_set(), config("1450"))
+    before = template(api)["spec"]
     run(admin, rollout=False)
     assert (veth_mtu(api), template(api)["metadata"]["generation"]) == ("1430", 1)
     defaults = {name: spec.get("default") for name, spec in calico_probes.ARGUMENTS.items()}
-    calico_probes.run(admin, {**defaults, "allow": ["calico_rollout"]}, False, WAITING, jmespath.search)
+    probes = {**defaults, "allow": ["calico_rollout"]}
+    calico_probes.run(admin, probes, False, WAITING, jmespath.search)
     now = template(api)
     assert (now["metadata"]["generation"], places.get(now, NOTE)) == (2, "1430")
     assert run(admin)["changed"] is False
+
+    run(admin, rollout=False, state="restored")
+    assert (veth_mtu(api), template(api)["metadata"]["generation"]) == ("1450", 2)
+    calico_probes.run(admin, {**probes, "state": "restored"}, False, WAITING, jmespath.search)
+    assert (template(api)["spec"], template(api)["metadata"]["generation"]) == (before, 3)
+    assert "nodeward-journal" not in api.kubectl("get", "configmaps", "--namespace=kube-system", "--output=name")
 
 
 def test_a_rollout_that_never_gets_ready_takes_the_config_map_back_too(

@@ -21,6 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", parents=[common], help="bring the lab up; reuses what runs")
     up.add_argument("--etcd", action="store_true", help="with a cluster of etcd on its first three nodes")
+    up.add_argument("--api", action="store_true", help="with a Kubernetes API server and Calico's objects in it")
     down = commands.add_parser("down", parents=[common], help="remove it (the image stays)")
     down.add_argument("--id", help="one whose checkout was moved or deleted; `status --all` shows ids")
     status = commands.add_parser("status", parents=[common], help="one line per node")
@@ -63,6 +64,29 @@ def _have_etcd(lab: Lab) -> None:
     )
 
 
+def _have_api(lab: Lab) -> None:
+    from tests.api import build  # noqa: PLC0415 - as above
+    from tests.lab.cluster import Cluster  # noqa: PLC0415
+
+    cluster = Cluster(lab)
+    try:
+        build.ensure()  # here, so that its progress is seen
+    except LabError as error:
+        cluster.down()
+        print(f"lab {lab.name}: no API server, so the cluster's side is left out: {error}", flush=True)
+        return
+    made = cluster.ensure()
+    print(f"lab {lab.name}: Kubernetes API server: {'made' if made else 'reused'}", flush=True)
+
+
+def _bring_up(lab: Lab, wanted: argparse.Namespace) -> None:
+    lab.up()
+    if wanted.etcd:
+        _have_etcd(lab)
+    if wanted.api:
+        _have_api(lab)
+
+
 def _act(arguments: argparse.Namespace) -> None:
     lab = Lab(arguments.name, arguments.nodes)
     if arguments.command == "down" and arguments.id:
@@ -82,9 +106,7 @@ def _act(arguments: argparse.Namespace) -> None:
     elif arguments.command == "down":
         lab.down()
     else:
-        lab.up()
-        if arguments.etcd:
-            _have_etcd(lab)
+        _bring_up(lab, arguments)
 
 
 def main() -> int:

@@ -31,14 +31,14 @@ OF_THE_RUN = {"tags": "node_tags", "skip_tags": "node_skip_tags"}
 OF_ACTING = {"state": "node_state", "allow": "node_allow"}
 
 
-def documentation(path: Path) -> dict[str, Any]:
-    """Read DOCUMENTATION without importing anything of Ansible."""
+def documentation(path: Path, name: str = "DOCUMENTATION") -> dict[str, Any]:
+    """Read DOCUMENTATION, or another part of a fragment, without importing anything of Ansible."""
     for statement in ast.walk(ast.parse(path.read_text())):
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "DOCUMENTATION":
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == name:
             text = ast.literal_eval(statement.value)
             assert isinstance(text, str)
             return load(text)
-    pytest.fail(f"{path} has no DOCUMENTATION")
+    pytest.fail(f"{path} has no {name}")
 
 
 def load(text: str) -> dict[str, Any]:
@@ -48,12 +48,16 @@ def load(text: str) -> dict[str, Any]:
 
 
 def documented_options(module: str) -> dict[str, Any]:
-    """Return the options of a module and of its fragments."""
+    """Return the options of a module and of its fragments in this collection."""
     page = documentation(ROOT / f"plugins/modules/{module}.py")
     options: dict[str, Any] = dict(page.get("options", {}))
-    for fragment in page["extends_documentation_fragment"]:
-        name = fragment.removeprefix("nodeward.calico.")
-        options |= documentation(ROOT / f"plugins/doc_fragments/{name}.py")["options"]
+    ours = "nodeward.calico."
+    for fragment in page.get("extends_documentation_fragment", []):
+        if fragment.startswith(ours):
+            name, _dot, part = fragment.removeprefix(ours).partition(".")
+            shared = documentation(ROOT / f"plugins/doc_fragments/{name}.py", part.upper() or "DOCUMENTATION")
+            assert not options.keys() & shared["options"].keys(), "said twice"
+            options |= shared["options"]
     return options
 
 
@@ -86,8 +90,7 @@ CLUSTER_MODULES = {
 
 @pytest.mark.parametrize("module", CLUSTER_MODULES)
 def test_a_module_of_the_cluster_is_documented_as_it_is(module):
-    documented = documentation(ROOT / f"plugins/modules/{module}.py")["options"]
-    assert facets(documented, "suboptions") == facets(CLUSTER_MODULES[module], "options")
+    assert facets(documented_options(module), "suboptions") == facets(CLUSTER_MODULES[module], "options")
 
 
 @pytest.mark.parametrize("trap", CLUSTER_TRAPS)

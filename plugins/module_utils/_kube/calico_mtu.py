@@ -37,7 +37,7 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
         )
     orders = Orders(TRAP, params["allow"], check_mode, waiting)
     if params["state"] == "restored":
-        return act.act(api, orders, lambda: way_back.planned(api, TRAP), forgets=True)
+        return act.act(api, orders, lambda: way_back.planned(api, TRAP, params["rollout"]), forgets=True)
     policy = Policy(uplinks(params["uplinks"] or {}), params["rollout"])
     seen: list[Calico] = []
 

@@ -19,16 +19,16 @@ NOTE = "/spec/template/metadata/annotations" + places.pointer("nodeward.calico/v
 _WHY = "calico-node and the CNI's configuration take a new veth_mtu with the next start of calico-node"
 
 
-def config_target(calico: Calico) -> str:
+def config_target(namespace: str) -> str:
     """Return what the journal calls veth_mtu."""
-    return f"{objects.config_map(calico.namespace, 'calico-config').where} {VETH_MTU}"
+    return f"{objects.config_map(namespace, 'calico-config').where} {VETH_MTU}"
 
 
 def due(calico: Calico, mtu: str | None = None) -> FieldChange | None:
     """Return the change that restarts the pods for ``mtu``, by default for the value of ours that is there already."""
     if mtu is None:
         present = places.get(calico.config, VETH_MTU)
-        mtu = present if present is not None and calico.ours.get(config_target(calico)) == present else None
+        mtu = present if present is not None and calico.ours.get(config_target(calico.namespace)) == present else None
     noted = places.get(calico.daemon_set, NOTE)
     if mtu is None or noted == mtu:
         return None

@@ -61,22 +61,36 @@ def refusals(trap: str, ref: Ref, workload: Item, pods: Sequence[Item]) -> Itera
     ill = [pod for pod in pods if not ready(pod)]
     most = _max_unavailable(workload, len(pods))
     if ill and len(ill) >= most:
-        named = "; ".join(f"{_node(pod)} ({reason(pod)})" for pod in ill[:5])
+        named = "; ".join(f"{_node(pod)} ({reason(pod)})" for pod in ill[:5]) + _under_way(workload)
         yield Refusal(
             trap=trap,
             what=f"{len(ill)} of {len(pods)} pods are not ready, and maxUnavailable is {most}: {named}",
             where=ref.where,
-            remedy="Mend or drain these nodes first, or raise maxUnavailable of its updateStrategy for the time",
+            remedy="Wait for a rollout that goes on (kubectl rollout status), or mend or drain these nodes first, or "
+            "raise maxUnavailable of its updateStrategy for the time",
         )
 
 
 def reason(pod: Item, events: Iterable[Item] = ()) -> str:
     """Return why a pod is not ready, as Kubernetes says it."""
-    told = [*_of_containers(pod), *_of_conditions(pod)]
+    told = ["it is being deleted"] if places.get(pod, "/metadata/deletionTimestamp") else []
+    told += [*_of_containers(pod), *_of_conditions(pod)]
     warnings = [event for event in events if event.get("type") == "Warning"]
     told += [str(event.get("message", "")) for event in sorted(warnings, key=_last_seen)[-1:]]
     lines = (" ".join(each.split()) for each in told)
-    return ", ".join(dict.fromkeys(line for line in lines if line)) or "no reason given"
+    given = ", ".join(dict.fromkeys(line for line in lines if line))
+    phase = places.get(pod, "/status/phase")
+    return given or (f"no reason given, its phase is {phase}" if phase else "no reason given")
+
+
+def _under_way(workload: Item) -> str:
+    """Tell of a rollout that is not through yet: somebody else's, as the operator's own."""
+    wanted = places.get(workload, "/status/desiredNumberScheduled") or 0
+    updated = places.get(workload, "/status/updatedNumberScheduled") or 0
+    is_seen = places.get(workload, "/status/observedGeneration") == places.get(workload, "/metadata/generation")
+    if is_seen and updated >= wanted:
+        return ""
+    return f"; a rollout is under way, {updated if is_seen else 0} of {wanted} pods have the newest template"
 
 
 def wait(api: Api, ref: Ref, before: Sequence[Item], how: Waiting) -> int:

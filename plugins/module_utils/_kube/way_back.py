@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from .._core.journal import Entry
 from .._core.plan import Finding
-from . import objects, places
+from . import objects, places, restart
 from .cluster_journal import ClusterJournal
-from .objects import ClusterPlan, FieldChange
+from .objects import ClusterPlan, FieldChange, Ref
 from .port import Api, Item
 
 
-def planned(api: Api, trap: str) -> ClusterPlan:
-    """Return the plan that brings back what the journal knows of a trap; what someone else changed since is left."""
-    journal = ClusterJournal(api)
+def planned(api: Api, trap: str, rollout: bool = True) -> ClusterPlan:
+    """Return the plan that brings back what the journal knows of a trap; what someone else changed since is left.
+
+    Without ``rollout`` calico_mtu leaves the restart to calico_probes, as on the way there: one rollout for both.
+    """
+    known = ClusterJournal(api).entries
     changes, findings, settled = [], [], []
     captured: dict[str, Item] = {}
-    for target, entry in journal.entries.items():
+    for target, entry in known.items():
         where, _space, place = target.rpartition(" ")
         ref = objects.ref_of(where)
-        if entry.trap != trap or ref is None:
+        if ref is None or not _is_meant(trap, rollout, ref, place, entry, known):
             continue
         present = captured.get(ref.path) or api.get(ref.path)
         before, after = objects.restored(entry.before), objects.restored(entry.after)
@@ -31,6 +37,16 @@ def planned(api: Api, trap: str) -> ClusterPlan:
         else:
             findings.append(_changed_since(FieldChange(trap, ref, place, value, before, "")))
     return ClusterPlan(tuple(changes), tuple(findings), captured=captured, settled=tuple(settled))
+
+
+def _is_meant(trap: str, rollout: bool, ref: Ref, place: str, entry: Entry, known: Collection[str]) -> bool:
+    """Tell whether this run brings an entry back."""
+    if place != restart.NOTE:
+        return entry.trap == trap
+    if trap == restart.TRAP:
+        return rollout
+    # a restart for a veth_mtu that is still ours is not undone: the next run would make it again
+    return restart.config_target(ref.name.partition("/")[0]) not in known
 
 
 def _changed_since(change: FieldChange) -> Finding:
