@@ -57,7 +57,7 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills bench lab-up lab-down lab-status setup clean
+.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills bench lab-up lab-down lab-status vm-up vm-down setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -110,19 +110,28 @@ lab-down: ## remove the lab's nodes
 lab-status: ## show the lab's nodes
 	@$(lab) status --name '$(LAB)'
 
+vm-up: vm-packages ## boot two virtual machines with kernels of their own (tests/vm), or reuse them
+	@python3 -m tests.vm up
+
+vm-down: ## end the virtual machines
+	@python3 -m tests.vm down
+
 setup: test-tools ## set up what all targets need, and do nothing else
 
 clean: ## remove the lab and what was built beside the sources (reports stay)
 	@tests/setup/clean.sh
 
 # What has to be there first.
-.PHONY: packages lab-packages controller test-tools
+.PHONY: packages lab-packages vm-packages controller test-tools
 
 packages:
 	@tests/setup/packages.sh controller
 
 lab-packages: packages
 	@tests/setup/packages.sh lab
+
+vm-packages: lab-packages
+	@tests/setup/packages.sh vm
 
 controller: packages
 	@tests/setup/venv.sh requirements.txt

@@ -48,8 +48,10 @@ class Lab:
     """
 
     def __init__(self, name: str = "default", nodes: int = 3, say: Callable[[str], None] = _say) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name) or name == "image":
-            raise LabError(f"lab name {name!r}: lower-case letters, digits and dashes, at most 31, not 'image'")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name) or name == "image" or name.startswith("vm-"):
+            raise LabError(
+                f"lab name {name!r}: lower-case letters, digits and dashes, at most 31, not 'image', nothing with 'vm-'"
+            )
         if not 1 <= nodes <= MOST_NODES:
             raise LabError(f"{nodes} nodes: a lab has 1 to {MOST_NODES}")
         self.name = name

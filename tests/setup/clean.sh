@@ -3,13 +3,15 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-# Each folder of .lab is a lab, but the one with the image they share. A lab that could not be removed may
-# still have mounts: nothing is deleted under them.
+# Each folder of .lab is a lab or a group of virtual machines (vm-), but for those with their images. A lab that
+# could not be removed may still have mounts: nothing is deleted under them.
 for lab in .lab/*/; do
     name=$(basename "$lab")
-    if [ -d "$lab" ] && [ "$name" != image ]; then
-        python3 -m tests.lab down --name "$name"
-    fi
+    case $name in
+        image | vm-image | '*') ;;
+        vm-*) python3 -m tests.vm down --name "${name#vm-}" ;;
+        *) python3 -m tests.lab down --name "$name" ;;
+    esac
 done
 if grep -q " $PWD/.lab/" /proc/self/mounts; then
     echo "make: something is still mounted below .lab, so nothing was removed:" >&2

@@ -1,0 +1,119 @@
+"""What makes a machine this one: its name, its keys, its addresses, and the manager of links that reads them."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+
+# Addresses that nobody has (RFC 5737); the default route's gateway is nobody: nothing leads out.
+UPLINK = "192.0.2"
+_TUNNEL = "10.233"
+_SSH = "10.0.2.15/24"  # where QEMU's user network forwards to
+
+_INTERFACES = """\
+auto lo
+iface lo inet loopback
+
+# the uplink
+auto eth0
+iface eth0 inet static
+    address {address}/24
+    gateway {gateway}
+
+auto eth1
+iface eth1 inet static
+    address {ssh}
+"""
+_KEYFILE = """\
+[connection]
+id={link}
+uuid=5a3c1c5e-0000-4000-8000-{number:012d}
+type=ethernet
+interface-name={link}
+
+[ethernet]
+
+[ipv4]
+method=manual
+address1={address}
+"""
+_TUNNEL_UNIT = """\
+[Unit]
+Description=IPIP tunnels between the machines, as Calico has them
+After=network.target networking.service NetworkManager.service systemd-networkd.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/lib/vm/tunnel
+
+[Install]
+WantedBy=multi-user.target
+"""
+# The kernel makes tunl0 with 1480, whatever the uplink has.
+_TUNNEL_SCRIPT = """\
+#!/bin/sh
+set -e
+modprobe ipip
+ip link set tunl0 up
+ip address replace {tunnel}.{number}.1/32 dev tunl0
+tries=0
+until ip -4 address show dev eth0 | grep -q 'inet '; do
+    tries=$((tries + 1)); [ $tries -lt 60 ]; sleep 1
+done
+{routes}
+"""
+
+
+def files(number: int, count: int, manager: str) -> dict[str, tuple[str, int]]:
+    """Return path -> (text, mode) of a machine's network: incident B is in it, and what incident C needs."""
+    others = [other for other in range(1, count + 1) if other != number]
+    routes = "".join(
+        f"ip route replace {_TUNNEL}.{other}.0/24 via {UPLINK}.{10 + other} dev tunl0 onlink\n" for other in others
+    )
+    hosts = "".join(f"{UPLINK}.{10 + each} vm{each}\n" for each in range(1, count + 1))
+    return {
+        "etc/hostname": (f"vm{number}\n", 0o644),
+        "etc/hosts": (f"127.0.0.1 localhost\n{hosts}", 0o644),
+        "etc/resolv.conf": ("", 0o644),
+        "etc/sysctl.d/60-incident-b.conf": ("kernel.pid_max = 49152\n", 0o644),
+        "etc/systemd/system/vm-tunnel.service": (_TUNNEL_UNIT, 0o644),
+        "usr/local/lib/vm/tunnel": (_TUNNEL_SCRIPT.format(tunnel=_TUNNEL, number=number, routes=routes), 0o755),
+        **_managed(number, manager),
+    }
+
+
+def _managed(number: int, manager: str) -> dict[str, tuple[str, int]]:
+    address, gateway = f"{UPLINK}.{10 + number}", f"{UPLINK}.1"
+    if manager == "networking":
+        text = _INTERFACES.format(address=address, gateway=gateway, ssh=_SSH)
+        return {"etc/network/interfaces": (text, 0o644)}
+    lo_only = {"etc/network/interfaces": ("auto lo\niface lo inet loopback\n", 0o644)}
+    links = {"eth0": f"{address}/24", "eth1": _SSH}
+    keyfiles = {
+        link: _KEYFILE.format(link=link, number=position, address=its)
+        for position, (link, its) in enumerate(links.items())
+    }
+    keyfiles["eth0"] += f"gateway={gateway}\n"
+    folder = "etc/NetworkManager/system-connections"
+    return {**lo_only, **{f"{folder}/{link}.nmconnection": (keyfiles[link], 0o600) for link in links}}
+
+
+def tar(content: Mapping[str, tuple[str, int]], manager: str) -> bytes:
+    """Pack the files as the second disk holds them, and have systemd start the manager and the tunnels."""
+    wanted = "etc/systemd/system/multi-user.target.wants"
+    units = {f"{wanted}/{manager}.service": f"/lib/systemd/system/{manager}.service",
+             f"{wanted}/vm-tunnel.service": "/etc/systemd/system/vm-tunnel.service"}  # fmt: skip
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path, (text, mode) in content.items():
+            entry = tarfile.TarInfo(path)
+            entry.mode, entry.size = mode, len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+        for path, target in units.items():
+            entry = tarfile.TarInfo(path)
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            archive.addfile(entry)
+    # a disk has whole sectors
+    return buffer.getvalue() + bytes(-len(buffer.getvalue()) % 512)
