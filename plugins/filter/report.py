@@ -27,9 +27,10 @@ STATES = (
     "ok",
 )
 
-# Where the roles leave their results: node, and each trap's own.
+# Where the roles leave their results: node, what it measured, and each trap's own.
 RESULTS = (
     "node_result",
+    "node_paths_result",
     *(f"{trap}_result" for trap in dict.fromkeys((*TRAPS, *CLUSTER_TRAPS))),
     "kubelet_config_map_result",
     "etcd_decision_result",

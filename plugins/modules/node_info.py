@@ -11,6 +11,38 @@ author: The nodeward.calico founders (@nodeward)
 description:
   - Makes the same observations and the same plan as M(nodeward.calico.node) with the same options, and never writes.
   - Whatever M(nodeward.calico.node) would change, or refuse, is phrased as a finding.
+  - With O(probe_paths) it measures the paths to other nodes instead.
+options:
+  probe_paths:
+    description:
+      - Measure the largest packet that really passes on the paths of O(paths_to), and do nothing else. The result has
+        them as RV(facts.paths), and findings for those that carry less than both of their ends are set to.
+      - Sends ICMP echo requests that may not be cut into pieces. Two on a path that is well, some 25 on one that is
+        not; at most 50 a second, for at most 45 seconds and 24 paths.
+    type: bool
+    default: false
+  paths_to:
+    description: The paths, as P(nodeward.calico.path_targets#filter) returns them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      node:
+        description: The node at the other end.
+        type: str
+        required: true
+      over:
+        description: The link that packets leave by, for the words of findings.
+        type: str
+        required: true
+      address:
+        description: The address that is asked.
+        type: str
+        required: true
+      mtu:
+        description: The size that should pass, in bytes with the header of IP.
+        type: int
+        required: true
 extends_documentation_fragment:
   - nodeward.calico.traps
 requirements:
@@ -108,18 +140,20 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
-from ..module_utils._node.run import TRAPS, argument_spec, inform
+from ..module_utils._node import paths
+from ..module_utils._node.run import TRAPS, argument_spec, inform, probe
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=argument_spec(),
-        required_one_of=[list(TRAPS)],
+        argument_spec={**argument_spec(), **paths.OPTIONS},
+        required_one_of=[[*TRAPS, "probe_paths"]],
         supports_check_mode=True,
     )
     try:
         run_command = partial(module.run_command, handle_exceptions=False)
-        module.exit_json(**inform(module.params, LocalHost(run_command=run_command)))
+        look = probe if module.params["probe_paths"] else inform
+        module.exit_json(**look(module.params, LocalHost(run_command=run_command)))
     except NodewardError as error:
         module.fail_json(msg=str(error))
 

@@ -161,6 +161,11 @@ class Lab:
         [first, *_] = self._named([])
         return first.network.gateway
 
+    def port(self, name: str) -> str:
+        """The end of a node's link on this machine, in the lab's bridge: what a switch's port would be."""
+        [node] = self._named([name])
+        return node.network.port(node.number)
+
     def netns(self, name: str) -> Path:
         """The network namespace of a node, for nsenter; a reset makes it anew and kills what runs in it."""
         [node] = self._named([name])

@@ -38,6 +38,10 @@ class Network:
     def netns(self, number: int) -> str:
         return f"nw-{self.lab_id}-node{number}"
 
+    def port(self, number: int) -> str:
+        """The end of a node's link that is in the bridge."""
+        return f"{self.bridge}n{number}"
+
     def netns_path(self, number: int) -> Path:
         return _NETNS / self.netns(number)
 
@@ -55,7 +59,7 @@ class Network:
     def make_node(self, number: int) -> None:
         """A fresh namespace: what is left of an earlier one goes first, as links do when a machine reboots."""
         self.remove_node(number)
-        netns, veth = self.netns(number), f"{self.bridge}n{number}"
+        netns, veth = self.netns(number), self.port(number)
         inside = ["ip", "-netns", netns]
         run(["ip", "netns", "add", netns])
         run(

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ansible_collections.nodeward.calico.plugins.module_utils._core import echo
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._core.links import Link, MissingPackageError, Network
@@ -25,7 +26,8 @@ class FakeHost:
     1, are in ``broken`` fail with an input/output error. ``commands`` maps a command line to what it prints;
     any other one fails. ``answers`` maps a method and a URL to what a server answers, which may be a function;
     any other one is answered by nobody. ``priorities`` are
-    those of threads. Time passes only in sleep. ``times`` are those of files. Folders are
+    those of threads. ``carries`` has the largest packet that an address answers. Time passes only in sleep and where
+    nobody answers. ``times`` are those of files. Folders are
     there when something is in them or when they were made. Without a ``network`` it has
     no pyroute2.
     """
@@ -60,6 +62,7 @@ class FakeHost:
         self.priorities: dict[int, int] = {}
         self.space: dict[str, int] = {"/": 10**12}
         self.disks: dict[str, int] = {}
+        self.carries: dict[str, int] = {}
 
     def _followed(self, path: str) -> str:
         while path in self.links:
@@ -165,6 +168,13 @@ class FakeHost:
 
     def disk(self, path: str) -> int:
         return next((self.disks[folder] for folder in sorted(self.disks, reverse=True) if path.startswith(folder)), 0)
+
+    def echo(self, address: str, size: int, patience: float) -> str:
+        carries = self.carries.get(address, 0)
+        if size <= carries:
+            return echo.ANSWERED
+        self.now += patience
+        return echo.LOST
 
     def clock(self) -> float:
         return self.now

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Callable, Protocol
 
+from . import echo as icmp
 from . import io_priority, netlink
 from .errors import NodewardError
 from .files import (
@@ -128,6 +129,9 @@ class Host(Protocol):
 
     def disk(self, path: str) -> int:
         """Return the number of the file system that a folder is on, or would be."""
+
+    def echo(self, address: str, size: int, patience: float) -> str:
+        """Send one ICMP echo that may not be cut into pieces: see echo.echo(). Raises OSError."""
 
     def clock(self) -> float:
         """Return seconds from any moment on."""
@@ -287,6 +291,9 @@ class LocalHost:
 
     def disk(self, path: str) -> int:
         return os.stat(nearest(self._path(path))).st_dev
+
+    def echo(self, address: str, size: int, patience: float) -> str:
+        return icmp.echo(address, size, patience)
 
     def clock(self) -> float:
         return time.monotonic()

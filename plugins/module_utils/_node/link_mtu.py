@@ -99,15 +99,21 @@ def observe(host: Host) -> Facts:
 
 
 def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
-    """Shape the facts for results: of the pods' links only how many there are, by their MTU."""
+    """Shape the facts for results: of the pods' links only how many there are, by their MTU.
+
+    ``addresses`` has that of the uplink and of each tunnel by which other nodes reach it.
+    """
     pods = [link.mtu for link in facts.network.links if link.name.startswith(PODS)]
     try:
         found = uplinks.find(facts.network, (policy or Policy()).wanted, facts.node_ips)
     except UnfoundError:
         found = None
+    known = [*([found] if found else []), *(each.link for each in calico_links.tunnels(facts.network))]
+    reached = {link.name: uplinks.reached_by(facts.network, link, facts.node_ips) for link in known}
     return {
         "uplink": None if found is None else {**asdict(found), "boot": facts.boot.get(found.name, Boot()).manager},
         "tunnels": [{**asdict(each.link), "overhead": each.overhead} for each in calico_links.tunnels(facts.network)],
+        "addresses": {name: address for name, address in reached.items() if address},
         "felix": facts.felix,
         "pod_links": {str(mtu): pods.count(mtu) for mtu in sorted(set(pods))},
         "missing": list(facts.missing),

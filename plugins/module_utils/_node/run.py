@@ -27,6 +27,7 @@ from . import (
     house_folders,
     journal_findings,
     link_mtu,
+    paths,
     pid_limits,
     process_metrics,
     surroundings,
@@ -127,6 +128,20 @@ def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
             "missing": list(plan.missing),
         }
     )
+
+
+def probe(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
+    """Measure the paths to other nodes, and nothing else. Sends packets, never writes. Raises NodewardError."""
+    _require_usable(host)
+    with _reading():
+        measured, left = paths.measure(host, params["paths_to"])
+    return {
+        "changed": False,
+        "findings": [finding.describe() for finding in paths.findings(measured, left)],
+        "changes": [],
+        "facts": {paths.NAME: paths.shown(measured, left)},
+        "missing": [],
+    }
 
 
 def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict[str, Any]:

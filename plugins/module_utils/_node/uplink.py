@@ -71,6 +71,16 @@ def find(network: Network, wanted: Wanted, node_ips: Sequence[str]) -> Link | No
     return _by_default_route(network, wanted)
 
 
+def reached_by(network: Network, link: Link, node_ips: Sequence[str] = ()) -> str:
+    """Return the address of a link by which other nodes reach it, '' where it has none.
+
+    The one that the kubelet was told, else the first that is not link-local: one that moves between nodes comes later.
+    """
+    own = [each.address for each in network.addresses if each.link == link.index]
+    told = [address for address in own if address in node_ips]
+    return next((address for address in (*told, *own) if not ip_address(address).is_link_local), "")
+
+
 def carried(network: Network, uplink: Link) -> int:
     """Return how large a packet can leave by the uplink: it, and what it stands on."""
     return min(link.mtu for link in (uplink, *below(network, uplink)))

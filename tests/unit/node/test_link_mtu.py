@@ -486,6 +486,7 @@ def test_observing_a_whole_node():
     assert (shown["uplink"]["name"], shown["uplink"]["boot"]) == ("eth0", "systemd-networkd")
     assert [(each["name"], each["overhead"]) for each in shown["tunnels"]] == [("tunl0", 20)]
     assert (shown["felix"], shown["pod_links"], shown["missing"]) == (True, {"1450": 1}, [])
+    assert shown["addresses"] == {"eth0": "192.0.2.4"}
 
 
 def test_showing_a_node_whose_uplink_cannot_be_told():

@@ -1,0 +1,82 @@
+# Private to the collection nodeward.calico: may change in any release.
+"""One ICMP echo of a given size that no router may cut into pieces. Needs CAP_NET_RAW."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import select
+import socket
+import struct
+import time
+
+# What comes back: the answer, nothing within the patience, or the node's own kernel does not let it out (its link or
+# its route is smaller, or there is no way).
+ANSWERED, LOST, NOT_SENT = "answered", "lost", "not sent"
+
+# include/uapi/linux/in.h and in6.h; Python's socket module has not all of them.
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _IPV6_DONTFRAG = 10, 23, 62
+_PROBE = 3  # IP_PMTUDISC_PROBE: don't fragment, and do not go by what was learnt about the path before
+
+_HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence (RFC 792, RFC 4443)
+# By IP version: the header of IP in bytes, the types of the request and of its answer.
+_IP_HEADER = {4: 20, 6: 40}
+_REQUEST, _ANSWER = {4: 8, 6: 128}, {4: 0, 6: 129}
+SMALLEST = 64  # bytes; room for the headers of both versions and what tells an answer from others
+
+
+def echo(address: str, size: int, patience: float) -> str:
+    """Send one packet of ``size`` bytes, IP header included, and wait ``patience`` seconds for its answer."""
+    version = ipaddress.ip_address(address).version
+    told = os.urandom(8)  # by this an answer is known: the identifier may be another process's too
+    body = told.ljust(size - _IP_HEADER[version] - _HEADER.size, b"\0")
+    with _socket(version) as sender:
+        try:
+            sender.sendto(_packet(version, body), (address, 0))
+        except OSError as error:
+            if error.errno in (errno.EMSGSIZE, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM, errno.EACCES):
+                return NOT_SENT
+            raise
+        return ANSWERED if _is_answered(sender, version, told, time.monotonic() + patience) else LOST
+
+
+def _socket(version: int) -> socket.socket:
+    if version == 4:
+        made = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PROBE)
+    else:
+        made = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.getprotobyname("ipv6-icmp"))
+        made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PROBE)
+        made.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
+    return made
+
+
+def _packet(version: int, body: bytes) -> bytes:
+    identifier = os.getpid() & 0xFFFF
+    without = _HEADER.pack(_REQUEST[version], 0, 0, identifier, 1) + body
+    # ICMPv6's checksum is the kernel's matter (RFC 3542 section 3.1)
+    return _HEADER.pack(_REQUEST[version], 0, _checksum(without) if version == 4 else 0, identifier, 1) + body
+
+
+def _checksum(data: bytes) -> int:
+    """RFC 1071."""
+    padded = data + b"\0" * (len(data) % 2)
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _is_answered(sender: socket.socket, version: int, told: bytes, until: float) -> bool:
+    """Read what comes, all ICMP that the node gets, until the answer to ours is there or the time is over."""
+    while True:
+        left = until - time.monotonic()
+        if left <= 0 or not select.select([sender], [], [], left)[0]:
+            return False
+        received = sender.recv(65535)
+        # only IPv4 comes with the header of IP, whose length is in its first byte (raw(7))
+        start = (received[0] & 0x0F) * 4 if version == 4 else 0
+        body = start + _HEADER.size
+        if received[start : start + 1] == bytes([_ANSWER[version]]) and received[body : body + len(told)] == told:
+            return True

@@ -1,0 +1,52 @@
+"""Which paths to other nodes a node measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.nodeward.calico.plugins.filter.path_targets import chosen, path_targets
+
+
+def told(number: int, mtu: int = 1500, **tunnels: int) -> dict[str, Any]:
+    names = {"eth0": f"192.0.2.{number}", **dict.fromkeys(tunnels, f"10.0.{number}.1")}
+    shown = {
+        "uplink": {"name": "eth0", "mtu": mtu},
+        "tunnels": [{"name": name, "mtu": size} for name, size in tunnels.items()],
+        "addresses": names,
+    }
+    return {"node_result": {"facts": {"link_mtu": shown}}}
+
+
+def test_the_uplink_and_the_tunnels_that_both_have_by_the_smaller_size():
+    variables = {"a": told(1, tunl0=1480, wg=1440), "b": told(2, 1450, tunl0=1480)}
+    assert path_targets("a", ["a", "b"], variables) == [
+        {"node": "b", "over": "eth0", "address": "192.0.2.2", "mtu": 1450},
+        {"node": "b", "over": "tunl0", "address": "10.0.2.1", "mtu": 1480},
+    ]
+
+
+NOTHING: list[tuple[str, dict[str, Any]]] = [
+    ("nothing was seen of it", {"b": told(2)}),
+    ("it has no uplink", {"a": {"node_result": {"facts": {"link_mtu": {"uplink": None}}}}, "b": told(2)}),
+    ("it failed", {"a": {"node_result": {"failed": True}}, "b": told(2)}),
+    ("nothing was seen of the others", {"a": told(1), "b": {}}),
+    ("the other has no address", {"a": told(1), "b": {"node_result": {"facts": {"link_mtu": {
+        "uplink": {"name": "eth0", "mtu": 1500}, "tunnels": [], "addresses": {}}}}}}),
+    ("it is alone", {"a": told(1)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("variables", [case[1] for case in NOTHING], ids=[case[0] for case in NOTHING])
+def test_nothing_where(variables):
+    assert path_targets("a", ["a", "b"], variables) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 10, 101, 1000])
+def test_a_sample_of_others_each_asked_by_as_many(size):
+    hosts = [f"node{number}" for number in range(size)]
+    asked = [chosen(host, hosts, 3) for host in hosts]
+    count = min(3, size - 1)
+    assert all(len(set(each)) == count and host not in each for host, each in zip(hosts, asked, strict=True))
+    by = [sum(host in each for each in asked) for host in hosts]
+    assert set(by) == {count}
