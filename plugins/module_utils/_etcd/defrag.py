@@ -17,6 +17,7 @@ from .._core.formats.yaml_lines import scalars
 from .._core.host import Host
 from .._core.plan import Finding
 from . import health, lock, quorum, seen, thresholds, version
+from .flavours import foreign
 from .lock import Lock
 from .member import OUTAGE, RESTART, Member, Wanted
 from .quorum import Cluster
@@ -165,6 +166,10 @@ def _require_sane(policy: Policy) -> None:
 
 def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Result) -> None:
     name = found.name
+    if foreign.defrags_itself(host):
+        raise NodewardError(
+            foreign.DEFRAGS_ITSELF, f"etcd member {name}", "Leave it to that; oc get co etcd shows how it is"
+        )
     if found.unseen:
         raise NodewardError(found.unseen, f"etcd member {name}", "See whether etcd is well, then run again")
     evidence = found.evidence

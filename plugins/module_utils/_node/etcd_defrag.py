@@ -20,6 +20,7 @@ from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, StartUnit
 from .._core.verbs.units import active_state
 from .._etcd import running, thresholds
+from .._etcd.flavours import foreign
 from .._etcd.thresholds import LEAST_BYTES, MOST_IN_USE
 from . import restore, timers
 from .timers import UNITS
@@ -81,13 +82,15 @@ class Policy:
 class Facts:
     """Whether a member of etcd runs on the node, and the texts of our files that are there, by path.
 
-    ``is_waiting``: the timer is active. ``has_failed``: its last turn went wrong.
+    ``is_waiting``: the timer is active. ``has_failed``: its last turn went wrong. ``defrags_itself``: what runs etcd
+    here defragments it, too.
     """
 
     has_member: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     is_waiting: bool = False
     has_failed: bool = False
+    defrags_itself: bool = False
     python: str = "/usr/bin/python3"
 
 
@@ -100,6 +103,7 @@ def observe(host: Host) -> Facts:
         texts=texts,
         is_waiting=bool(texts) and timers.is_waiting(host, TIMER),
         has_failed=bool(texts) and active_state(host, SERVICE) == "failed",
+        defrags_itself=foreign.defrags_itself(host),
         python=host.interpreter(),
     )
 
@@ -115,6 +119,8 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     if refusals:
         return Plan(refusals=refusals)
     findings = tuple(_findings(facts))
+    if policy.timer and facts.defrags_itself:
+        return Plan(tuple(_absent(facts)), (*findings, _needless()))
     if not policy.timer:
         return Plan(tuple(_absent(facts)), findings)
     if not facts.has_member:
@@ -166,6 +172,18 @@ def _findings(facts: Facts) -> Iterator[Finding]:
             why="there is nothing that it could defragment",
             remedy=f"Start etcd, or run harden with {TRAP}_timer empty for this node",
         )
+
+
+def _needless() -> Finding:
+    return Finding(
+        id=f"{TRAP}.defragments_itself",
+        severity="medium",
+        where=TIMER,
+        observed=foreign.DEFRAGS_ITSELF,
+        wanted="one that does it",
+        why="two at once would leave the cluster without a quorum; no timer was installed",
+        remedy=f"Leave {TRAP}_timer empty for this node",
+    )
 
 
 def _refusals(policy: Policy) -> Iterator[Refusal]:

@@ -113,6 +113,13 @@ def test_without_consent_or_in_check_mode_it_only_tells(cluster):
     assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list"}
 
 
+def test_what_something_else_defragments_is_left_to_it(cluster):
+    cluster.folders.add("/etc/kubernetes/static-pod-resources/etcd-certs")
+    with pytest.raises(NodewardError, match="OpenShift's etcd Operator defragments the members itself"):
+        do(cluster)
+    assert "node1 v3/maintenance/defragment" not in cluster.calls_of_api
+
+
 def test_check_mode_says_what_it_would_win_or_why_nothing(cluster):
     [finding] = do(cluster, check_mode=True)["findings"]
     assert (finding["id"], finding["observed"]) == ("etcd_defrag.pays", "1000000000 bytes, 10% in use")

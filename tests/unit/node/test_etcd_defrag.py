@@ -85,6 +85,17 @@ def test_a_member_that_is_down_keeps_its_timer_and_that_is_told():
     assert [finding.id for finding in plan.findings] == ["etcd_defrag.no_member"]
 
 
+def test_where_something_else_defragments_it_there_is_no_timer_and_that_is_told():
+    host = with_timer()
+    host.folders.add("/etc/kubernetes/static-pod-resources/etcd-certs")
+    made = etcd_defrag.plan(etcd_defrag.observe(host), WEEKLY)
+    assert "defragments_itself" in made.findings[-1].id
+    assert {change.target for change in made.changes} == {
+        change.target for change in etcd_defrag.plan(etcd_defrag.observe(with_timer()), Policy()).changes
+    }, "one that was installed goes"
+    assert [each.id for each in etcd_defrag.plan(etcd_defrag.observe(host), Policy()).findings] == []
+
+
 def test_a_turn_that_failed_is_told():
     [finding] = etcd_defrag.plan(etcd_defrag.observe(with_timer(service="failed")), WEEKLY).findings
     assert (finding.id, finding.severity) == ("etcd_defrag.turn_failed", "medium")

@@ -20,13 +20,22 @@ TALOS = Flavour("Talos", remedy="set cluster.etcd.extraArgs in the machine confi
 UNKNOWN = Flavour("an unknown flavour", remedy="set the values where this etcd is configured")
 
 
+# OpenShift's documentation of its etcd Operator, "Automatic defragmentation".
+DEFRAGS_ITSELF = "OpenShift's etcd Operator defragments the members itself, and knows of no lock of ours"
+
+
+def defrags_itself(host: Host) -> bool:
+    """Tell whether what runs etcd here also defragments it: two at once would leave the cluster without a quorum."""
+    return host.is_folder("/etc/kubernetes/static-pod-resources/etcd-certs")
+
+
 def recognise(running: Running, host: Host) -> Site | None:
     """Tell by the operating system, by what started the process, and by the pod's own files."""
     if re.search(r"^ID=\"?talos\"?$", host.read_text("/etc/os-release") or "", re.MULTILINE):
         return Site(TALOS)
     if running.parent.startswith("etcd-manager"):
         return Site(KOPS)
-    if running.is_pod and host.is_folder("/etc/kubernetes/static-pod-resources/etcd-certs"):
+    if running.is_pod and defrags_itself(host):
         return Site(OPENSHIFT)
     return None
 
