@@ -78,4 +78,5 @@ def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, 
 
     assert fleet.play("restore", *PAUSE).code == 0
     after = read(cluster, "daemonset", "calico-node")
+    assert after["metadata"]["generation"] == 3, "one rollout back"
     assert (after["spec"], read(cluster, "configmap", "calico-config")["data"]["veth_mtu"]) == (before["spec"], "1500")
