@@ -173,6 +173,7 @@ def _measured(decision: Decision, policy: Policy) -> Finding:
 
 _WANTED = {
     "thin": "enough measurements",
+    "stalls": "round trips below a tenth of the election timeout",
     "renew_deadline": "an election timeout below half of the renew deadline",
     "partial": "all members seen",
 }

@@ -182,7 +182,8 @@ def _decide(name: str, members: Sequence[Member], policies: Mapping[str, Policy]
     if pair is None:
         return replace(decision, problems=doubt)
     wanted: dict[str, Value] = {**pair, **policy.others}
-    problems = [*doubt, *value_problems(wanted, timing.largest_round_trip(evidence)), *_too_small(wanted, evidence)]
+    problems = [*doubt, *value_problems(wanted, timing.usual_round_trip(evidence)), *_too_small(wanted, evidence)]
+    problems += timing.stalls(int(wanted[ELECTION]), evidence)
     due = [member for member in members if member.differs(wanted)]
     if due:
         problems += timing.mixed([member.effective.values for member in members], wanted)

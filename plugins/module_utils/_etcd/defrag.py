@@ -143,7 +143,9 @@ def _finding(told: dict[str, Any]) -> Finding:
         severity="info",
         where=f"etcd member {told['name']}",
         observed=f"{told['why']}{refused}",
-        wanted=f"{told['before'] - told['in_use']} bytes given back, in about {told['predicted_seconds']:.0f} s",
+        wanted=f"{told['before'] - told['in_use']} bytes given back, in about {told['predicted_seconds']:.0f} s"
+        if told["pays"]
+        else "more to win",
         why="what deleted keys have left counts towards etcd's quota",
         remedy=f"ansible-playbook nodeward.calico.defrag, where it pays ({TRAP}_least_bytes, {TRAP}_most_in_use)",
     )

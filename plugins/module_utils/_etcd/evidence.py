@@ -15,14 +15,15 @@ from .metrics import Metrics
 class Evidence:
     """Times in milliseconds, quantiles over as long as the member has run; None where nothing was counted.
 
-    ``rtt_p99`` is by the peer's id: etcd's prober smooths it and notes it every 30 s. ``heartbeat_failures``
-    are heartbeats that a leader sent more than twice the interval too late.
+    ``rtt_p99`` and ``rtt_median`` are by the peer's id: etcd's prober smooths the time and notes it every 30 s.
+    ``heartbeat_failures`` are heartbeats that a leader sent more than twice the interval too late.
     """
 
     member_id: str = ""
     version: str = ""
     running_s: float | None = None
     rtt_p99: Mapping[str, float] = field(default_factory=dict)
+    rtt_median: Mapping[str, float] = field(default_factory=dict)
     rtt_samples: int = 0
     fsync_p99: float | None = None
     fsync_samples: int = 0
@@ -48,6 +49,7 @@ class Evidence:
             version=_label(seen, "etcd_server_version", "server_version"),
             running_s=None if started is None or now is None else round(max(now - started, 0.0), 1),
             rtt_p99={peer: _ms(each.quantile(0.99)) or 0.0 for peer, each in sorted(peers.items())},
+            rtt_median={peer: _ms(each.quantile(0.5)) or 0.0 for peer, each in sorted(peers.items())},
             # the peer that was met least tells how much is known
             rtt_samples=int(min((each.count for each in peers.values()), default=0)),
             fsync_p99=_ms(fsync.quantile(0.99)),

@@ -12,6 +12,7 @@ from .._core.host import Host, LocalHost
 from .._core.verbs import describe, diff
 from . import seen, snapshot, unfinished
 from .member import OUTAGE, RESTART, TRAP, Member, Wanted
+from .seen import Seen
 from .settings import ELECTION, HEARTBEAT, NAMES, Value, read
 from .unfinished import Unfinished
 
@@ -26,6 +27,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 def wanted(params: Mapping[str, Any]) -> list[Wanted]:
     """Read the module's parameters. Raises NodewardError."""
+    folder = params["snapshot_folder"] or ""
+    if folder and not folder.startswith("/"):
+        raise NodewardError(
+            what=f"{folder!r} is no absolute path, and a snapshot holds every Secret",
+            where="etcd_timing_snapshot_folder",
+            remedy="Name the folder from / on",
+        )
     return [
         Wanted(
             cluster_id=cluster_id,
@@ -33,7 +41,7 @@ def wanted(params: Mapping[str, Any]) -> list[Wanted]:
             allow=tuple(params["allow"]),
             restore=params["state"] == "restored",
             with_snapshot=params["snapshot"],
-            snapshot_folder=params["snapshot_folder"] or "",
+            snapshot_folder=folder,
         )
         for cluster_id, given in params["clusters"].items()
     ]
@@ -79,10 +87,23 @@ def _run(host: Host, wanted: list[Wanted], check_mode: bool, allow: Collection[s
         _mend(host, left, allow, result, check_mode)
         found_now = found_now if check_mode else seen.look(host)
     for each in wanted:
-        for found in found_now:
-            if found.membership is not None and found.membership.cluster_id == each.cluster_id:
-                _one(Member(host, found, each), result, check_mode)
+        own = [found for found in found_now if found.membership and found.membership.cluster_id == each.cluster_id]
+        if not own and left is None:
+            _require_seen(found_now)
+        for found in own:
+            _one(Member(host, found, each), result, check_mode)
     return result
+
+
+def _require_seen(found_now: Collection[Seen]) -> None:
+    """Refuse to pass over a member that cannot be asked: it may be the one that is meant."""
+    for found in found_now:
+        if found.unseen:
+            raise NodewardError(
+                what=f"cannot be asked, and nothing was done: {found.unseen}",
+                where=f"etcd member {found.name}",
+                remedy="See whether etcd is well and its certificates can be read, then run again",
+            )
 
 
 def _mend(host: Host, left: Unfinished, allow: Collection[str], result: dict[str, Any], check_mode: bool) -> None:

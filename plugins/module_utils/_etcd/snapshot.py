@@ -54,7 +54,9 @@ def take(host: Host, etcd: Etcd, name: str, size: int, data_dir: str, folder: st
         etcd.save(path, size)
     except OSError as error:
         raise NodewardError(
-            what=f"the snapshot cannot be written: {error.strerror}", where=path, remedy="Make room, then run again"
+            what=f"the snapshot cannot be written: {error.strerror}; no member was touched",
+            where=path,
+            remedy="Make room there, or name another folder (etcd_timing_snapshot_folder), then run again",
         ) from error
     age(host, folder)
     return path

@@ -72,7 +72,11 @@ class Choice:
 
 
 def problems(heartbeat: int, election: int, round_trip: float | None = None) -> Iterator[Problem]:
-    """Find what speaks against a heartbeat interval and an election timeout; all in milliseconds."""
+    """Find what speaks against a heartbeat interval and an election timeout; all in milliseconds.
+
+    ``round_trip`` is the usual one, a median: a member that stood still for a minute spoils its p99 for hours, and must
+    not keep the remedy away.
+    """
     if heartbeat <= 0 or election <= 0:
         yield Problem("heartbeat interval and election timeout must be above 0", refused=True)
         return
@@ -95,7 +99,7 @@ def problems(heartbeat: int, election: int, round_trip: float | None = None) -> 
     if round_trip is not None and election < ROUND_TRIPS * round_trip:
         yield Problem(
             f"the election timeout ({election} ms) must be at least {ROUND_TRIPS} round trips between the members "
-            f"({round_trip:g} ms)",
+            f"({round_trip:g} ms, the median since they started): {_rounded(ROUND_TRIPS * round_trip)} or more",
             refused=True,
         )
     yield from _renewal(election)
@@ -163,6 +167,25 @@ def measured(members: Collection[Evidence], alone: bool = False, after: int = LE
 def largest_round_trip(members: Iterable[Evidence]) -> float | None:
     """Return the largest p99 of the round trip between two members, in milliseconds; None without a sample."""
     return max((trip for each in members for trip in each.rtt_p99.values()), default=None)
+
+
+def usual_round_trip(members: Iterable[Evidence]) -> float | None:
+    """Return the largest median of the round trip between two members, in milliseconds; None with few samples."""
+    return max(
+        (trip for each in members if each.rtt_samples >= RTT_SAMPLES for trip in each.rtt_median.values()), default=None
+    )
+
+
+def stalls(election: int, members: Collection[Evidence]) -> Iterator[Problem]:
+    """Say that a member or its network stood still: its longest round trips are near the election timeout."""
+    usual, longest = usual_round_trip(members), largest_round_trip(members)
+    if usual is not None and longest is not None and ROUND_TRIPS * usual <= election < ROUND_TRIPS * longest:
+        yield Problem(
+            f"a member or the network between them has stood still at times: round trips of up to {longest:g} ms (p99 "
+            f"since they started), usually {usual:g} ms",
+            severity="low",
+            id="stalls",
+        )
 
 
 def _why_thin(members: Collection[Evidence], alone: bool, after: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd import timing
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.decision import (
     Decision,
     Member,
@@ -31,7 +32,9 @@ from ansible_collections.nodeward.calico.plugins.module_utils._etcd.version impo
 )
 
 IDS = ("a1", "b2", "c3")
-QUIET = Evidence(rtt_p99={"x": 1.0}, rtt_samples=20, fsync_p99=2.0, fsync_samples=5000, db_size=10**8)
+QUIET = Evidence(
+    rtt_p99={"x": 1.0}, rtt_median={"x": 0.6}, rtt_samples=20, fsync_p99=2.0, fsync_samples=5000, db_size=10**8
+)
 
 
 def members(count: int = 3, **given: str) -> list[Member]:
@@ -117,7 +120,7 @@ REFUSED: list[tuple[str, list[Member], dict[str, Any], str]] = [
     ("too few measurements", [*(replace(member, evidence=Evidence()) for member in members()[:2]),
      members(heartbeat_interval="250")[2]], {"mode": "measured"}, "not enough was counted"),
     ("four heartbeats", members(), {"election_timeout": 1000}, "at least 5 heartbeat intervals"),
-    ("a member far away", [replace(m, evidence=replace(QUIET, rtt_p99={"x": 600.0})) for m in members()], {},
+    ("a member far away", [replace(m, evidence=replace(QUIET, rtt_median={"x": 600.0})) for m in members()], {},
      "at least 10 round trips"),
     ("too large a step", members(), {"heartbeat_interval": 1000, "election_timeout": 10000}, "one by one"),
     ("a file that cannot be written", [*members()[:2], replace(members()[2], obstacle="this is kOps")], {},
@@ -142,6 +145,21 @@ def test_a_member_that_was_not_seen_is_called_as_the_others_call_it():
 def test_what_is_refused_before_anything_is_written(seen, policy, why):
     decision = decided(seen, **policy)
     assert any(why in problem.what for problem in decision.refused), decision.problems
+
+
+def test_a_stall_that_is_over_keeps_no_remedy_away():
+    stalled = replace(QUIET, rtt_p99={"x": 3276.8})
+    decision = decided([*members()[:2], replace(members()[2], evidence=stalled)])
+    assert (decision.refused, len(decision.due)) == ((), 3)
+    [told] = [each for each in decision.problems if each.id == "stalls"]
+    assert "round trips of up to 3276.8 ms" in told.what
+
+
+@pytest.mark.parametrize("samples", [0, timing.RTT_SAMPLES - 1])
+def test_few_round_trips_say_nothing(samples):
+    young = replace(QUIET, rtt_median={"x": 600.0}, rtt_p99={"x": 600.0}, rtt_samples=samples)
+    decision = decided([replace(each, evidence=young) for each in members()])
+    assert (decision.refused, len(decision.due)) == ((), 3)
 
 
 def test_hosts_of_one_cluster_have_one_policy():

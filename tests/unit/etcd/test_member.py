@@ -324,5 +324,19 @@ def test_the_way_back_too_is_refused_where_it_would_not_start():
     assert cluster.restarts == 1
 
 
+def test_a_member_that_cannot_be_asked_is_no_success():
+    cluster = Locked()
+    cluster.away = {"node1"}
+    with pytest.raises(NodewardError, match="cannot be asked, and nothing was done"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, TEXT)
+
+
+@pytest.mark.parametrize("folder", ["rel/snaps", "./x", "~x"])
+def test_a_snapshot_goes_to_a_folder_that_can_be_found_again(folder):
+    with pytest.raises(NodewardError, match="no absolute path"):
+        do(Locked(), snapshot_folder=folder)
+
+
 def test_quorum():
     assert [voters for voters in range(1, 8) if quorum.is_spare(voters)] == [3, 4, 5, 6, 7]

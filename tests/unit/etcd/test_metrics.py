@@ -48,6 +48,7 @@ def test_a_member_s_evidence():
         version="3.4.23",
         running_s=90.0,
         rtt_p99={"b3504381e8ba3cb": 0.2, "c0ffee": 0.2},
+        rtt_median={"b3504381e8ba3cb": 0.15, "c0ffee": 0.2},
         rtt_samples=4,
         fsync_p99=3.0,
         fsync_samples=1000,
