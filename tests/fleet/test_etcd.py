@@ -244,6 +244,9 @@ def test_the_lab_s_cluster_is_reused_while_it_is_whole_and_else_made_anew(cluste
     pids = cluster.pids()
     assert cluster.ensure() is False
     assert cluster.pids() == pids
+    # what a test above looks for in that log is there where somebody leaves a second file beside the manifest
+    cluster.lab.run("node3", f"cp {MANIFEST} {MANIFEST}.bak; sleep 1")
+    assert cluster.lab.run("node3", "tail -1 /run/lab/static-pods.log").stdout == "etcd.yaml.bak\n"
     cluster.lab.reset("node3")
     assert cluster.ensure() is True
     assert cluster.values() == dict.fromkeys(NODES, OLD)

@@ -153,7 +153,7 @@ class Watchdog:
         if track.victim:
             seconds, same = process.start / TICKS - track.kills[-1], process.parent == track.victim.parent
             where = "under its supervisor" if same else "under another parent"
-            self.tell(5 if same else 2, RESTARTED, process, f"came up {where} {seconds:.1f} s after the kill")
+            self.tell(5 if same else 2, RESTARTED, process, f"came up {where} {max(seconds, 0.0):.1f} s after the kill")
             track.victim = None
 
     def sample(self, track: Track) -> None:

@@ -97,6 +97,10 @@ def test_what_cannot_be_written_is_said_once(birds: Birds, capsys: pytest.Captur
     assert capsys.readouterr().err.count("cannot be written") == 1, "again after it went well"
 
 
+def test_what_has_no_end_is_read_to_a_bound():
+    assert world.LARGEST_FILE <= len(world.read("/dev/zero")) < world.LARGEST_FILE + 2**16
+
+
 def test_the_file_of_events_is_rotated_and_a_full_disk_is_no_end(birds: Birds):
     path = birds.folder / "events.jsonl"
     path.write_text(" " * (world.LARGEST_EVENTS + 1))
