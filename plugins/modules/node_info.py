@@ -17,8 +17,8 @@ options:
     description:
       - Measure the largest packet that really passes on the paths of O(paths_to), and do nothing else. The result has
         them as RV(facts.paths), and findings for those that carry less than both of their ends are set to.
-      - Sends ICMP echo requests that may not be cut into pieces. Two on a path that is well, some 25 on one that is
-        not; at most 50 a second, for at most 45 seconds and 24 paths.
+      - Sends ICMP echo requests that may not be cut into pieces. Two on a path that is well, some 10 on one that is
+        not; at most 50 a second, for some 45 seconds and 24 paths at most.
     type: bool
     default: false
   paths_to:

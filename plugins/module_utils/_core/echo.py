@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import os
 import select
@@ -34,10 +33,8 @@ def echo(address: str, size: int, patience: float) -> str:
     with _socket(version) as sender:
         try:
             sender.sendto(_packet(version, body), (address, 0))
-        except OSError as error:
-            if error.errno in (errno.EMSGSIZE, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM, errno.EACCES):
-                return NOT_SENT
-            raise
+        except OSError:  # too large for its link, no way there, a link that is down, no room to queue it
+            return NOT_SENT
         return ANSWERED if _is_answered(sender, version, told, time.monotonic() + patience) else LOST
 
 
