@@ -60,7 +60,9 @@ def command(*words: str, checkout: Path = CHECKOUT) -> subprocess.CompletedProce
 
 def start_up(*words: str, checkout: Path = CHECKOUT) -> subprocess.Popen[bytes]:
     call = [sys.executable, "-m", "tests.lab", "up", *words]
-    return subprocess.Popen(call, cwd=checkout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # another checkout builds an image of its own, also where a cache would have one
+    environment = {name: value for name, value in os.environ.items() if name != "NODEWARD_CACHE"}
+    return subprocess.Popen(call, cwd=checkout, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,6 +16,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
     kubelet_config_map,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
+from ansible_collections.nodeward.calico.plugins.module_utils._node import paths
 from ansible_collections.nodeward.calico.plugins.module_utils._node.run import (
     CLUSTER_TAGS,
     TRAPS,
@@ -24,7 +25,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.run import (
 )
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"node": {**argument_spec(), **acting_spec()}, "node_info": argument_spec()}
+MODULES = {"node": {**argument_spec(), **acting_spec()}, "node_info": {**argument_spec(), **paths.OPTIONS}}
 FACETS = ("type", "elements", "default", "required", "choices", "aliases", "no_log")
 # Options of the modules that belong to the run, not to a trap.
 OF_THE_RUN = {"tags": "node_tags", "skip_tags": "node_skip_tags"}
