@@ -3,12 +3,15 @@
 
 The kubelet's /healthz and Felix' /liveness answer on loopback. Ready is read from the API server with the
 kubelet's own kubeconfig; it would stay True for 40 s after the kubelet's end (node-monitor-grace-period), so
-after a restart only a heartbeat counts that is another one than before: a kubelet reports its status at once
-when it starts (pkg/kubelet/kubelet_node_status.go syncNodeStatus: lastStatusReportTime is then zero).
+after a restart only a heartbeat counts that is another one than before, and no older than the process that runs
+now: a kubelet reports its status at once when it starts (pkg/kubelet/kubelet_node_status.go syncNodeStatus:
+lastStatusReportTime is then zero).
 """
 
 from __future__ import annotations
 
+import calendar
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Callable
@@ -99,7 +102,7 @@ def _wait(host: Host, agent: Kubelet, before: Signs, restarts: bool) -> None:
     while True:
         now = look(host, agent)
         missing = before.well - now.well
-        if restarts and READY in before.well and now.heartbeat == before.heartbeat:
+        if restarts and READY in before.well and not _is_new(host, now.heartbeat, before.heartbeat):
             missing |= {READY}
         start = host.link_target(f"/run/systemd/units/invocation:{agent.unit}") or ""
         # what starts and ends at once may be seen well one time, so the second look of one start counts
@@ -119,6 +122,20 @@ def _wait(host: Host, agent: Kubelet, before: Signs, restarts: bool) -> None:
                 remedy=f"See journalctl -u {agent.unit}",
             )
         host.sleep(INTERVAL)
+
+
+def _is_new(host: Host, heartbeat: str, before: str) -> bool:
+    """Tell whether a heartbeat is the restarted kubelet's: the one before may have sent a last one after our look.
+
+    Its time is the node's own, in whole seconds, as that of the start of a process.
+    """
+    if heartbeat == before:
+        return False
+    try:
+        told = calendar.timegm(time.strptime(heartbeat, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return True
+    return told >= int(kubelet.observe(host, processes.names(host)).started)
 
 
 def _trouble(host: Host, url: str) -> str:

@@ -84,6 +84,27 @@ def test_ready_of_the_time_before_does_not_count():
     assert "journalctl -u kubelet.service" in told.value.remedy
 
 
+STARTED = 1_700_000_000  # 2023-11-14T22:13:20Z
+
+
+@pytest.mark.parametrize(
+    ("last", "is_well"),
+    [("2023-11-14T22:13:19Z", False), ("2023-11-14T22:13:20Z", True), ("2023-11-14T22:13:31Z", True)],
+)
+def test_the_last_word_of_the_kubelet_before_does_not_count(last, is_well):
+    host = node()
+    host.answers[NODE] = ready(heartbeat="2023-11-14T22:13:09Z")
+    settled = health.gate(RESTART, host)
+    host.files["/proc/stat"] = f"btime {STARTED - 100}\n"
+    host.files["/proc/712/stat"] = f"712 (kubelet) S {' '.join(['0'] * 18)} 10050 0\n"  # 100.5 s after the boot
+    host.answers[NODE] = ready(heartbeat=last)
+    if is_well:
+        settled()
+    else:
+        with pytest.raises(NodewardError, match="the node's condition Ready did not say again"):
+            settled()
+
+
 def test_it_has_to_be_well_twice_in_a_row():
     host = node("")
     settled = health.gate(UPLINK, host)
