@@ -181,6 +181,8 @@ def _with_restart(calico: Calico, policy: Policy, wanted: list[FieldChange], fin
     veth = [change.after for change in changes if change.place == restart.VETH_MTU]
     due = None if calico.operator else restart.due(calico, *veth)
     tools = install.reconcilers(calico.daemon_set)
+    if veth and not due and not calico.operator:
+        told.append(mtu_findings.noted_already(calico, veth[0]))
     if due and tools:
         told.append(mtu_findings.not_restarted(calico, due, tools))
     elif due and policy.rollout:

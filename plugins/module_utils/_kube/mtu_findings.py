@@ -108,6 +108,19 @@ def dead_setting(name: str, variable: str) -> Finding:
     )
 
 
+def noted_already(calico: Calico, mtu: str) -> Finding:
+    """Say that somebody set another veth_mtu and restarted calico-node: no note tells what its pods have."""
+    return Finding(
+        id=f"{TRAP}.noted_already",
+        severity="high",
+        where=calico.ref.where,
+        observed=f"its pods' template notes {mtu} from an earlier run, and veth_mtu was something else since",
+        wanted=f"pods that were started with {mtu}",
+        why="whoever changed veth_mtu may have restarted calico-node with it, and nothing here restarts it again",
+        remedy=f"kubectl -n {calico.namespace} rollout restart daemonset/calico-node",
+    )
+
+
 def not_restarted(calico: Calico, due: FieldChange, tools: Sequence[str]) -> Finding:
     """Say that veth_mtu is there, and that the pods are not restarted for it: their template is a tool's."""
     return Finding(

@@ -376,6 +376,15 @@ def test_a_restart_that_was_missed_is_made_up_for(api):
     assert api.patches == [CONFIG.path, NODE.path]
 
 
+def test_a_value_that_was_noted_before_somebody_changed_it_is_told(api):
+    first = set_mtu(api)
+    assert "calico_mtu.noted_already" not in [each["id"] for each in first["findings"]]
+    api.objects[CONFIG.path]["data"]["veth_mtu"] = "1500"  # and calico-node was restarted with it
+    [told] = [each for each in set_mtu(api)["findings"] if each["id"] == "calico_mtu.noted_already"]
+    assert (told["severity"], told["mended"]) == ("high", False)
+    assert told["remedy"] == "kubectl -n kube-system rollout restart daemonset/calico-node"
+
+
 def test_without_consent_nothing_is_sent(api):
     told = set_mtu(api, allow=[])
     assert (told["changed"], api.patches, len(told["pending"])) == (False, [], 2)
