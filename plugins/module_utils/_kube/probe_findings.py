@@ -152,12 +152,13 @@ def _by_readiness(calico: Calico) -> Iterator[Finding]:
 def _operator(calico: Calico) -> Iterator[Finding]:
     at = "/spec/calicoNodeDaemonSet/spec/template/spec/containers/livenessProbe"
     if calico.operator and install.served_schema(calico.installation_schema, at) is None:
-        [node] = [each for each in calico.containers if each.get("name") == NODE]
+        nodes = [each for each in calico.containers if each.get("name") == NODE]
+        given = [f"; the operator gives {'; '.join(_shown(node))}" for node in nodes]
         yield Finding(
             id=f"{TRAP}.operator_too_old",
             severity="medium",
             where=calico.installation_ref.where,
-            observed="no field for probes; the operator gives " + "; ".join(_shown(node)),
+            observed="no field for probes" + "".join(given),
             wanted=OVERRIDE_SINCE,
             why="the operator puts the DaemonSet's probes back within minutes, so nothing was changed",
             remedy=f"Upgrade to {OVERRIDE_SINCE}, then run again",
