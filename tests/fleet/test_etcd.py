@@ -245,8 +245,8 @@ def test_the_lab_s_cluster_is_reused_while_it_is_whole_and_else_made_anew(cluste
     assert cluster.ensure() is False
     assert cluster.pids() == pids
     # what a test above looks for in that log is there where somebody leaves a second file beside the manifest
-    cluster.lab.run("node3", f"cp {MANIFEST} {MANIFEST}.bak; sleep 1")
-    assert cluster.lab.run("node3", "tail -1 /run/lab/static-pods.log").stdout == "etcd.yaml.bak\n"
+    seen = "timeout 20 sh -c 'until grep -qx etcd.yaml.bak /run/lab/static-pods.log; do sleep 0.2; done'"
+    cluster.lab.run("node3", f"cp {MANIFEST} {MANIFEST}.bak; {seen}")
     cluster.lab.reset("node3")
     assert cluster.ensure() is True
     assert cluster.values() == dict.fromkeys(NODES, OLD)
