@@ -118,7 +118,7 @@ def share(lab: Lab, node: str, pid: int, seconds: float = 10) -> float:
 
 
 def answer(lab: Lab, node: str, name: str) -> float:
-    """Seconds until BIRD answers a question on its control socket (at most 120)."""
+    """Seconds until BIRD answers a question on its control socket (at most 240)."""
     start = time.monotonic()
-    lab.run(node, f"{bird.SHELLS[name]} show status", timeout=120)
+    lab.run(node, f"{bird.SHELLS[name]} show status", timeout=240)
     return time.monotonic() - start

@@ -76,6 +76,6 @@ STAGES = (
     ),
     Stage("molecule", _molecule("default"), limit=350, in_order=True),
     # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
-    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2640),
-    Stage("drills", (_pytest("drills"),), limit=370),
+    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2520),
+    Stage("drills", (_pytest("drills"),), limit=490),
 )
