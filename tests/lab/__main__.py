@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.lab import registry
-from tests.lab.host import LabError, require
+from tests.lab.host import LabError, exit_status, require
 from tests.lab.lab import Lab, remove
 
 
@@ -109,23 +109,15 @@ def _act(arguments: argparse.Namespace) -> None:
         _bring_up(lab, arguments)
 
 
-def main() -> int:
-    """Exit status: 0 done, 1 not done (stderr says why), 130 interrupted."""
-    try:
-        words = sys.argv[1:]
-        # argparse gives up on "exec NODE --name NAME -- COMMAND": what follows the dashes is taken off first.
-        split = words.index("--") if "--" in words else len(words)
-        arguments = _parser().parse_args(words[:split])
-        if words[split + 1 :]:
-            arguments.words = words[split + 1 :]
-        _act(arguments)
-    except LabError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def _run() -> None:
+    words = sys.argv[1:]
+    # argparse gives up on "exec NODE --name NAME -- COMMAND": what follows the dashes is taken off first.
+    split = words.index("--") if "--" in words else len(words)
+    arguments = _parser().parse_args(words[:split])
+    if words[split + 1 :]:
+        arguments.words = words[split + 1 :]
+    _act(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(_run, "lab"))

@@ -9,8 +9,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 # Where the labs of all checkouts of this machine know of each other; short, because ssh's control sockets
@@ -19,9 +20,11 @@ RUN = Path("/run/nodeward-lab")
 
 PACKAGE_OF = {
     "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "nsenter": "util-linux",
+    "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
@@ -40,6 +43,11 @@ def require(*tools: str) -> None:
         raise LabError(
             "the lab makes mounts, network namespaces and containers: run it as root (you are not root here)"
         )
+    require_tools(*tools)
+
+
+def require_tools(*tools: str) -> None:
+    """Refuse where a tool is missing, and name the packages that have it."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
         packages = " ".join(sorted({PACKAGE_OF[tool] for tool in missing}))
@@ -151,3 +159,15 @@ def unmount(target: str, patience: float = 3) -> None:
             run(["umount", "--lazy", target])
             return
         time.sleep(0.1)
+
+
+def exit_status(act: Callable[[], None], program: str) -> int:
+    """Run what a command line asks for: 0 done, 1 not done (stderr says why), 130 interrupted."""
+    try:
+        act()
+    except LabError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0

@@ -14,18 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.host import LabError, locked, run, write
+from tests.lab.host import LabError, locked, require_tools, run, write
 from tests.vm import image, machine, seed
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 IMAGES = CHECKOUT / ".lab/vm-image"
 BOOT_TIMEOUT = 900  # seconds until all is up; with an emulated processor 120 to 370 were measured
-_TOOLS = {
-    "qemu-system-x86_64": "qemu-system-x86",
-    "mmdebstrap": "mmdebstrap",
-    "mkfs.ext4": "e2fsprogs",
-    "ssh-keygen": "openssh-client",
-}
+_TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mkfs.ext4", "ssh-keygen")
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,7 @@ class Vms:
 
     def up(self) -> None:
         """Boot fresh machines, or reuse those that all run and answer."""
-        missing = sorted({package for tool, package in _TOOLS.items() if shutil.which(tool) is None})
-        if missing:
-            raise LabError(f"missing on this machine: {', '.join(missing)}. Do: apt-get install {' '.join(missing)}")
+        require_tools(*_TOOLS)
         IMAGES.mkdir(parents=True, exist_ok=True)
         images = {suite: image.ensure(IMAGES, suite, self._say) for suite in {vm.suite for vm in DEFAULT}}
         with self._lock():
