@@ -11,10 +11,16 @@ _RESULTS = ("cni_token_seen", "node_result")
 
 
 def stale_tokens(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return ``due``, the hosts that need a new token, and ``refused``, those of them whose token is refused now."""
+    """Return ``due``, the hosts that need a new token, ``refused``, those of them whose token is refused now, and
+    ``untried``, those of which no run has tried it.
+    """
     seen = [(host, token_facts(variables.get(host, {}))) for host in hosts]
     refused = [host for host, facts in seen if facts.get("answer") == "refused"]
-    return {"due": [host for host, facts in seen if host in refused or facts.get("expires_soon")], "refused": refused}
+    return {
+        "due": [host for host, facts in seen if host in refused or facts.get("expires_soon")],
+        "refused": refused,
+        "untried": [host for host, facts in seen if not facts and "cni_token_seen" not in variables.get(host, {})],
+    }
 
 
 def token_facts(variables: Mapping[str, Any]) -> dict[str, Any]:

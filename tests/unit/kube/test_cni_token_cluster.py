@@ -136,7 +136,12 @@ def test_the_filters():
         "e": {**result(answer="refused"), "cni_token_seen": {"skipped": True}},
         "f": {"node_result": {"failed": True}},
     }
-    assert stale_tokens(list("abcdefg"), variables) == {"due": ["a", "b", "e"], "refused": ["a", "e"]}
+    variables["h"] = {"cni_token_seen": {"facts": {}}}
+    assert stale_tokens(list("abcdefgh"), variables) == {
+        "due": ["a", "b", "e"],
+        "refused": ["a", "e"],
+        "untried": ["f", "g"],
+    }
     assert token_facts({}) == {}
     assert set(FilterModule().filters()) == {"stale_tokens", "token_facts"}
 
