@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, Callable
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
@@ -16,6 +15,7 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.core import An
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException
 
 try:
+    from kubernetes.client import ApiClient
     from kubernetes.client.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
@@ -24,7 +24,6 @@ except ImportError:  # AnsibleK8SModule names what is missing, in the words peop
     _ERRORS = ()
 
 from .._core.errors import NodewardError
-from .._core.http import Request, send
 from .client import ApiError
 from .port import Item
 from .rollout import Waiting
@@ -38,6 +37,7 @@ __all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "KubernetesApi", "NoAccessError"
 MANAGER = "nodeward.calico"
 
 _TIMEOUT = (5, 60)  # seconds until connected, and for an answer
+_DRY = (("dryRun", "All"),)
 _PROBES = 3  # requests of which the shortest is the round trip
 
 
@@ -78,14 +78,14 @@ class KubernetesApi:
                 return None
             raise
 
-    def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
-        return self._call("post", path, item)
+    def create(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        return self._call("post", path, item, _DRY if dry_run else ())
 
-    def replace(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
-        return self._call("put", path, item)
+    def replace(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        return self._call("put", path, item, _DRY if dry_run else ())
 
     def patch(self, path: str, operations: Sequence[Item], dry_run: bool) -> dict[str, Any]:
-        query = [("fieldManager", MANAGER), *([("dryRun", "All")] if dry_run else [])]
+        query = [("fieldManager", MANAGER), *(_DRY if dry_run else ())]
         return self._call("patch", path, list(operations), query, content_type="application/json-patch+json")
 
     def delete(self, path: str, resource_version: str) -> None:
@@ -101,13 +101,16 @@ class KubernetesApi:
         return str(self._call("post", path, wanted)["status"]["token"])
 
     def try_token(self, path: str, token: str) -> int:
-        return send(replace(self._anonymous(path), headers={"Authorization": f"Bearer {token}"})).status
-
-    def _anonymous(self, path: str) -> Request:
-        """Return a request without the client certificate that we have."""
-        how = self._configuration
-        ca = Path(how.ssl_ca_cert).read_text(encoding="ascii") if how.ssl_ca_cert else None
-        return Request(self._server + path, ca=ca, verify=bool(how.verify_ssl))
+        """Ask as nobody but the token's account: the same way (authority, proxy, name), without what we are."""
+        bare = copy.copy(self._configuration)
+        bare.cert_file = bare.key_file = None
+        how = {"header_params": {"Authorization": f"Bearer {token}"}, "auth_settings": [], "_preload_content": False}
+        try:
+            return int(ApiClient(bare).call_api(path, "GET", **how, _request_timeout=_TIMEOUT)[1])
+        except _ERRORS as error:
+            if status := getattr(error, "status", None):
+                return int(status)
+            raise self._error("get", path, error) from error
 
     def minor(self) -> int:
         digits = "".join(c for c in str((self.get("/version") or {}).get("minor")) if c.isdigit())

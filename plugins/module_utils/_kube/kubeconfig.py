@@ -131,6 +131,8 @@ class _Context:
         text = self._read_text(path)
         if text is None:
             raise _unusable(path, f"is not there, and {self._path} names it")
+        if not text.isascii():
+            raise _unusable(path, f"holds something else than PEM or a token, and {self._path} names it")
         return text
 
 
