@@ -33,6 +33,13 @@ options:
       - The operator restarts it by itself in any case.
     type: bool
     default: true
+  raise_others:
+    description:
+      - Raise also a smaller value that somebody else has set. Without it only a value that this module has set is
+        raised again, and RV(findings) name a smaller one, since a path between the nodes may carry less than their
+        uplinks do.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - nodeward.calico.calico

@@ -91,7 +91,13 @@ class _Run:
     def refusals(self, now: Sequence[FieldChange]) -> list[str]:
         """Return why these rollouts must not begin."""
         found = []
-        for ref in self._rolled(now):
+        # calico-node for a veth_mtu, too: a restart that calico_probes makes afterwards must not be refused only then
+        node = [
+            objects.daemon_set(change.ref.name.partition("/")[0], "calico-node")
+            for change in now
+            if change.place == restart.VETH_MTU
+        ]
+        for ref in dict.fromkeys([*self._rolled(now), *node]):
             workload = self._api.get(ref.path) or {}
             pods = install.pods_of(self._api, workload)
             found += [str(each) for each in rollout.refusals(self._orders.trap, ref, workload, pods)]
@@ -104,6 +110,7 @@ class _Run:
             foretold[ref] = self._sent(plan.captured[ref.path], ref, _of(now, ref), dry_run=True)
             _require_kept(ref, foretold[ref], _of(now, ref))
         for ref, item in foretold.items():
+            self._note(_of(now, ref))
             if not self._orders.check_mode:
                 self._patch(plan.captured[ref.path], ref, _of(now, ref))
             self.diffs.append(_diff(ref, plan.captured[ref.path], item))
@@ -114,14 +121,17 @@ class _Run:
             workload = self._api.get(each.path) or {}
             if places.get(workload, "/spec/updateStrategy/type") != "OnDelete":  # then a person does it
                 self._before.setdefault(each, install.pods_of(self._api, workload))
+        self._sent(present, ref, changes, dry_run=False)
+
+    def _note(self, changes: Sequence[FieldChange]) -> None:
+        """Write changes down before they are made; in check mode see whether we may."""
         for trap in dict.fromkeys(change.trap for change in changes):
             own = [change for change in changes if change.trap == trap]
             kept = {c.target: (objects.kept(c.before), objects.kept(c.after)) for c in own}
             journal = ClusterJournal(self._api)
             self._known = journal.entries if self._known is None else self._known
-            journal.record(trap, kept)
-        self._noted += changes
-        self._sent(present, ref, changes, dry_run=False)
+            journal.record(trap, kept, dry_run=self._orders.check_mode)
+        self._noted += [] if self._orders.check_mode else changes
 
     def _sent(self, present: Item, ref: Ref, changes: Sequence[FieldChange], dry_run: bool) -> Item:
         """Patch the object that was planned on, also where its status or metadata were written since."""
@@ -200,16 +210,19 @@ class _Run:
         ``known`` of the journal is made to fit.
         """
         for change in self.done:
-            ref = objects.config_map(change.ref.name.partition("/")[0], "calico-config")
-            entry = known.get(f"{ref.where} {restart.VETH_MTU}")
-            if change.place != restart.NOTE or entry is None:
+            if change.place != restart.NOTE:
                 continue
-            first, now = objects.restored(entry.before), objects.restored(entry.after)
-            back = FieldChange(change.trap, ref, restart.VETH_MTU, now, change.before or first, change.why)
-            known[back.target] = replace(entry, after=objects.kept(back.after))
-            if back.after == first:
-                del known[back.target]
-            yield back
+            ref = objects.config_map(change.ref.name.partition("/")[0], "calico-config")
+            for place, noted in ((restart.VETH_MTU, restart.mtu_of(change.before)), (restart.DEMAND, change.before)):
+                entry = known.get(f"{ref.where} {place}")
+                if entry is None:
+                    continue
+                first, now = objects.restored(entry.before), objects.restored(entry.after)
+                back = FieldChange(change.trap, ref, place, now, noted or first, change.why)
+                known[back.target] = replace(entry, after=objects.kept(back.after))
+                if back.after == first:
+                    del known[back.target]
+                yield back
 
     def _put_back(self, ref: Ref, changes: Sequence[FieldChange]) -> None:
         """Patch until it is done, or the API server has not let us for a minute."""

@@ -19,6 +19,7 @@ from .rollout import Waiting
 OPTIONS: dict[str, dict[str, Any]] = {
     "uplinks": {"type": "dict"},
     "rollout": {"type": "bool", "default": True},
+    "raise_others": {"type": "bool", "default": False},
     "pod_timeout": {"type": "int", "default": 600},
 }
 
@@ -38,7 +39,7 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
     orders = Orders(TRAP, params["allow"], check_mode, waiting)
     if params["state"] == "restored":
         return act.act(api, orders, lambda: way_back.planned(api, TRAP, params["rollout"]), forgets=True)
-    policy = Policy(uplinks(params["uplinks"] or {}), params["rollout"])
+    policy = Policy(uplinks(params["uplinks"] or {}), params["rollout"], params["raise_others"])
     seen: list[Calico] = []
 
     def planned() -> ClusterPlan:

@@ -56,13 +56,13 @@ class Client:
                 return None
             raise
 
-    def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+    def create(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Create an object in a collection. Raises ApiError with status 409 where there is one."""
-        return self._call("POST", path, item)
+        return self._call("POST", path + _query(dry_run), item)
 
-    def replace(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+    def replace(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Replace an object. Raises ApiError with status 409 where its resourceVersion is not the present one."""
-        return self._call("PUT", path, item)
+        return self._call("PUT", path + _query(dry_run), item)
 
     def delete(self, path: str, resource_version: str) -> None:
         """Delete an object that is still of this version; it is no error when it is gone. Raises ApiError."""
@@ -82,3 +82,7 @@ class Client:
             message = told.get("message") if isinstance(told, dict) else None
             raise ApiError(f"{method} was answered with {answer.status}: {message or 'no JSON'}", path, answer.status)
         return told
+
+
+def _query(dry_run: bool) -> str:
+    return "?dryRun=All" if dry_run else ""

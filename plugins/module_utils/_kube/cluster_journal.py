@@ -25,13 +25,16 @@ class ClusterJournal:
         self._map = client.get(f"{COLLECTION}/{NAME}")
         self.entries: dict[str, Entry] = self._read()
 
-    def record(self, trap: str, changes: Mapping[str, tuple[str | None, str | None]]) -> None:
-        """Write down changes (before, after) by place, before they are made. The oldest before is kept."""
+    def record(self, trap: str, changes: Mapping[str, tuple[str | None, str | None]], dry_run: bool = False) -> None:
+        """Write down changes (before, after) by place, before they are made. The oldest before is kept.
+
+        A dry run shows whether we may.
+        """
         entries = dict(self.entries)
         for target, (before, after) in changes.items():
             known = entries.get(target)
             entries[target] = replace(known, after=after) if known else Entry(trap, before, after)
-        self._write(entries)
+        self._write(entries, dry_run)
 
     def forget(self, targets: list[str]) -> None:
         """Remove places that are back; an empty journal is no journal."""
@@ -49,15 +52,15 @@ class ClusterJournal:
         except NodewardError as error:
             raise NodewardError(error.what, f"ConfigMap kube-system/{NAME}", error.remedy) from error
 
-    def _write(self, entries: dict[str, Entry]) -> None:
+    def _write(self, entries: dict[str, Entry], dry_run: bool = False) -> None:
         if entries == self.entries:
             return
         text = Journal(tuple(entries.items())).encode()
         if self._map is None:
             new: dict[str, Any] = {"metadata": {"name": NAME, "namespace": "kube-system"}, "data": {KEY: text}}
-            self._map = self._client.create(COLLECTION, {"apiVersion": "v1", "kind": "ConfigMap", **new})
+            self._map = self._client.create(COLLECTION, {"apiVersion": "v1", "kind": "ConfigMap", **new}, dry_run)
         elif entries:
-            self._map = self._client.replace(f"{COLLECTION}/{NAME}", {**self._map, "data": {KEY: text}})
+            self._map = self._client.replace(f"{COLLECTION}/{NAME}", {**self._map, "data": {KEY: text}}, dry_run)
         else:
             self._client.delete(f"{COLLECTION}/{NAME}", self._map["metadata"]["resourceVersion"])
             self._map = None

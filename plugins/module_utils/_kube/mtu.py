@@ -58,10 +58,13 @@ class Uplink:
 
 @dataclass(frozen=True)
 class Policy:
-    """What the nodes returned, and whether the pods are restarted by this module (else by calico_probes)."""
+    """What the nodes returned, whether the pods are restarted by this module (else by calico_probes), whether a
+    smaller value that somebody else chose is raised.
+    """
 
     uplinks: tuple[Uplink, ...] = ()
     rollout: bool = True
+    raise_others: bool = False
 
 
 def encapsulations(calico: Calico) -> dict[str, int]:
@@ -156,6 +159,9 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
         return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.rest, overhead),))
     changes = [*_setting(calico, policy, seen, overhead), *_by_felix(calico, seen.rest, adds)]
     findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
+    if not changes and _is_smaller(calico, seen, overhead):
+        ref, place = _setting_ref(calico)
+        findings.append(mtu_findings.smaller(f"{ref.where} {place}", _present(calico), seen.smallest - overhead))
     veth = [int(change.after) for change in changes if change.place == restart.VETH_MTU]
     most = {variable: seen.rest - adds[each] for _name, variable, each in _FELIX if each in adds}
     findings += mtu_pins.of(calico, veth[0] if veth else _present(calico), most)
@@ -178,11 +184,10 @@ def _with_restart(calico: Calico, policy: Policy, wanted: list[FieldChange], fin
     """Leave what a tool would put back at once, object by object, and restart the pods where that is needed."""
     read = captured(calico)
     changes, told = probe_findings.kept_by_tools(TRAP, read, wanted)
-    veth = [change.after for change in changes if change.place == restart.VETH_MTU]
-    due = None if calico.operator else restart.due(calico, *veth)
+    veth = [restart.demanded(calico, change.after) for change in changes if change.place == restart.VETH_MTU]
+    changes = [*changes, *veth]
+    due = None if calico.operator else restart.due(calico, *(change.after for change in veth))
     tools = install.reconcilers(calico.daemon_set)
-    if veth and not due and not calico.operator:
-        told.append(mtu_findings.noted_already(calico, veth[0]))
     if due and tools:
         told.append(mtu_findings.not_restarted(calico, due, tools))
     elif due and policy.rollout:
@@ -229,8 +234,21 @@ def _setting(calico: Calico, policy: Policy, seen: View, overhead: int) -> Itera
         yield from _detected(calico, policy, seen, overhead)
     elif present > seen.rest - overhead:
         yield _set(calico, seen.rest - overhead, _WHY)
-    elif present < seen.smallest - overhead and not seen.unseen:
+    elif _is_smaller(calico, seen, overhead) and (policy.raise_others or _is_ours(calico)):
         yield _set(calico, seen.smallest - overhead, _WHY_UP)
+
+
+def _is_smaller(calico: Calico, seen: View, overhead: int) -> bool:
+    """Tell whether every uplink of the cluster carries more; with part of it seen nobody knows."""
+    present = _present(calico) or 0
+    return 0 < present < seen.smallest - overhead and not seen.unseen
+
+
+def _is_ours(calico: Calico) -> bool:
+    """Tell whether we have set the value that is there: whoever else did may know of a path that carries less."""
+    ref, place = _setting_ref(calico)
+    value = places.get(captured(calico)[ref.path], place)
+    return value is not None and calico.ours.get(f"{ref.where} {place}") == value
 
 
 def _set(calico: Calico, mtu: int, why: str) -> FieldChange:
@@ -296,7 +314,11 @@ def _by_felix(calico: Calico, uplink: int, adds: Mapping[str, int]) -> Iterator[
 def _findings(calico: Calico, seen: View) -> Iterator[Any]:
     if seen.unseen:
         yield mtu_findings.partial(seen.unseen, len(calico.nodes))
-    if _present(calico) is None:
+    ref, place = _setting_ref(calico)
+    value = places.get(captured(calico).get(ref.path), place)
+    if _present(calico) is None and value is not None:
+        yield mtu_findings.unreadable(f"{ref.where} {place}", value)
+    elif _present(calico) is None:
         yield mtu_findings.no_setting(calico, {name: _pinned(calico, name) for _k, name, _e in _FELIX[:3]})
     for name, variable, _encapsulation in _FELIX:
         if places.get(calico.felix, f"/spec/{name}") and _pinned(calico, variable) is not None:

@@ -78,7 +78,23 @@ def partial(unseen: Sequence[str], nodes: int) -> Finding:
         observed=f"not seen in this run: {len(unseen)} of {nodes} nodes",
         wanted="all nodes of the cluster",
         why="with part of the fleet seen an MTU is only ever lowered",
-        remedy="Run without --limit, on an inventory that has all nodes",
+        remedy="Run without --limit, on an inventory that has all nodes; of one in this run the report says why "
+        "its uplink was not seen (unreachable, failed, no pyroute2)",
+    )
+
+
+def smaller(where: str, present: int | None, most: int) -> Finding:
+    """Say that pods could send larger packets: who chose the value may have known of a path that carries less."""
+    return Finding(
+        id=f"{TRAP}.smaller",
+        severity="info",
+        where=where,
+        observed=str(present),
+        wanted=f"{most} at most",
+        why="every uplink of the cluster carries larger packets; whoever set it may have known of a path between the "
+        "nodes that does not, so it is left as it is",
+        remedy="Measure the paths (audit.yml -e audit_probe_paths=true); where they carry it, harden with "
+        "calico_mtu_raise_others: true",
     )
 
 
@@ -96,6 +112,18 @@ def no_setting(calico: Calico, pinned: Mapping[str, str | None]) -> Finding:
     )
 
 
+def unreadable(where: str, value: object) -> Finding:
+    return Finding(
+        id=f"{TRAP}.unreadable",
+        severity="medium",
+        where=where,
+        observed=str(value)[:40],
+        wanted="a whole number",
+        why="Calico takes nothing else for an MTU; what it makes of this nobody can tell, so it is left as it is",
+        remedy="Set it to a number, or to 0 for Calico's own detection",
+    )
+
+
 def dead_setting(name: str, variable: str) -> Finding:
     return Finding(
         id=f"{TRAP}.dead_setting",
@@ -105,19 +133,6 @@ def dead_setting(name: str, variable: str) -> Finding:
         wanted="one place that says it",
         why="Felix takes the environment before the datastore, and 0 there means automatic",
         remedy=f"Remove {name} from the FelixConfiguration",
-    )
-
-
-def noted_already(calico: Calico, mtu: str) -> Finding:
-    """Say that somebody set another veth_mtu and restarted calico-node: no note tells what its pods have."""
-    return Finding(
-        id=f"{TRAP}.noted_already",
-        severity="high",
-        where=calico.ref.where,
-        observed=f"its pods' template notes {mtu} from an earlier run, and veth_mtu was something else since",
-        wanted=f"pods that were started with {mtu}",
-        why="whoever changed veth_mtu may have restarted calico-node with it, and nothing here restarts it again",
-        remedy=f"kubectl -n {calico.namespace} rollout restart daemonset/calico-node",
     )
 
 

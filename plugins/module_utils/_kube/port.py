@@ -10,15 +10,15 @@ Item = Mapping[str, Any]
 
 
 class Objects(Protocol):
-    """Objects by their path in the API. Errors are ApiError, which has HTTP's status."""
+    """Objects by their path in the API; a dry run does all but store. Errors are ApiError, which has HTTP's status."""
 
     def get(self, path: str) -> dict[str, Any] | None:
         """Return an object, None where there is none."""
 
-    def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+    def create(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Create an object in a collection; status 409 where there is one."""
 
-    def replace(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+    def replace(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         """Replace an object; status 409 where its resourceVersion is not the present one."""
 
     def delete(self, path: str, resource_version: str) -> None:

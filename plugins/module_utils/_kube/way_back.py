@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from .._core.journal import Entry
 from .._core.plan import Finding
@@ -24,7 +24,10 @@ def planned(api: Api, trap: str, rollout: bool = True) -> ClusterPlan:
     for target, entry in known.items():
         where, _space, place = target.rpartition(" ")
         ref = objects.ref_of(where)
-        if ref is None or not _is_meant(trap, rollout, ref, place, entry, known):
+        if ref is None:
+            continue
+        is_restart = place == restart.NOTE
+        if not (_restart_is_meant(api, trap, rollout, ref, known) if is_restart else entry.trap == trap):
             continue
         present = captured.get(ref.path) or api.get(ref.path)
         before, after = objects.restored(entry.before), objects.restored(entry.after)
@@ -39,14 +42,17 @@ def planned(api: Api, trap: str, rollout: bool = True) -> ClusterPlan:
     return ClusterPlan(tuple(changes), tuple(findings), captured=captured, settled=tuple(settled))
 
 
-def _is_meant(trap: str, rollout: bool, ref: Ref, place: str, entry: Entry, known: Collection[str]) -> bool:
-    """Tell whether this run brings an entry back."""
-    if place != restart.NOTE:
-        return entry.trap == trap
-    if trap == restart.TRAP:
-        return rollout
-    # a restart for a veth_mtu that is still ours is not undone: the next run would make it again
-    return restart.config_target(ref.name.partition("/")[0]) not in known
+def _restart_is_meant(api: Api, trap: str, rollout: bool, ref: Ref, known: Mapping[str, Entry]) -> bool:
+    """Tell whether this run undoes the restart: for a veth_mtu that stays, the next run would make it again."""
+    config = objects.config_map(ref.name.partition("/")[0], "calico-config")
+    entry = known.get(restart.config_target(ref.name.partition("/")[0]))
+    if entry is None:
+        return rollout or trap != restart.TRAP
+    if trap != restart.TRAP or not rollout:
+        return False
+    present = api.get(config.path)
+    ours = (objects.restored(entry.before), objects.restored(entry.after))
+    return present is None or places.get(present, restart.VETH_MTU) in ours
 
 
 def _changed_since(change: FieldChange) -> Finding:

@@ -42,12 +42,12 @@ class FakeApi:
     def count(self, path: str) -> int | None:
         return len(self.lists[path]) if path in self.lists else None
 
-    def create(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
-        return self.store(f"{path}/{item['metadata']['name']}", item)
+    def create(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        return item if dry_run else self.store(f"{path}/{item['metadata']['name']}", item)
 
-    def replace(self, path: str, item: dict[str, Any]) -> dict[str, Any]:
+    def replace(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
         self._require(path, item["metadata"]["resourceVersion"])
-        return self.store(path, item)
+        return item if dry_run else self.store(path, item)
 
     def delete(self, path: str, resource_version: str) -> None:
         self._require(path, resource_version)

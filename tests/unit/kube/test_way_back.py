@@ -36,3 +36,10 @@ def test_before_calico_probes_it_leaves_that_to_it(api):
     assert targets(api, "calico_probes") == [], "a veth_mtu that is still ours keeps the restart for it"
     ClusterJournal(api).forget([MTU])
     assert targets(api, "calico_probes") == [NOTE]
+
+
+def test_where_somebody_changed_veth_mtu_since_the_restart_stays_and_is_foretold_so(api):
+    api.objects[CONFIG.path]["data"]["veth_mtu"] = "1400"
+    for rollout in (True, False):
+        assert targets(api, "calico_mtu", rollout) == []
+    assert targets(api, "calico_probes") == []
