@@ -6,6 +6,9 @@ The inventory names the API server, as it does for `make harden`.
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +16,9 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import places
 
 from tests.fleet.fleet import NODES, Fleet
+from tests.lab import process
 from tests.lab.cluster import Cluster
+from tests.lab.lab import CHECKOUT
 
 TIMEOUT = "/spec/template/spec/containers/calico-node/livenessProbe/timeoutSeconds"
 PAUSE = ("-e", "harden_pause=0")
@@ -76,7 +81,37 @@ def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, 
     assert (limited.code, limited.recap("node2")["changed"]) == (0, 0)
     assert versions(cluster) == hardened
 
+    # somebody sets what was there before; whether calico-node was restarted with it nobody can tell afterwards
+    foreign = '--patch={"data": {"veth_mtu": "1500"}}'
+    cluster.kubectl("patch", "configmap", "calico-config", "--namespace=kube-system", foreign)
+    assert fleet.play("harden", *PAUSE, "--tags", "link_mtu,calico_mtu").code == 0
+    assert read(cluster, "configmap", "calico-config")["data"]["veth_mtu"] == str(uplink - 20)
+    assert read(cluster, "daemonset", "calico-node")["metadata"]["generation"] == 3, "a restart for it, again"
+
     assert fleet.play("restore", *PAUSE).code == 0
     after = read(cluster, "daemonset", "calico-node")
-    assert after["metadata"]["generation"] == 3, "one rollout back"
+    assert after["metadata"]["generation"] == 4, "one rollout back"
     assert (after["spec"], read(cluster, "configmap", "calico-config")["data"]["veth_mtu"]) == (before["spec"], "1500")
+
+
+def test_a_lab_brought_up_again_reuses_its_api_server_and_makes_one_that_was_killed_anew(fleet: Fleet) -> None:
+    lab, cluster = fleet.lab, Cluster(fleet.lab)
+    command = [sys.executable, "-m", "tests.lab", "up", "--name", lab.name, "--nodes", str(lab.count), "--api"]
+
+    def up() -> str:
+        return subprocess.run(
+            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=True
+        ).stdout
+
+    try:
+        assert "API server: made" in up()
+        assert "API server: reused" in up()
+        holders = process.with_argument(f"--machine=nw-{lab.id}-api")
+        for each in holders:
+            each.signal(signal.SIGKILL)
+        assert "API server: made" in up()
+        assert cluster.kubectl("get", "nodes", "--output=name").split() == [f"node/{node}" for node in NODES]
+    finally:
+        cluster.down()
+    assert process.with_argument(f"--machine=nw-{lab.id}-api") == []
+    assert not (lab.folder / "group_vars/all.yml").exists()
