@@ -72,9 +72,8 @@ def heard(fleet: Fleet, since: float, event: str, seconds: float = 120) -> dict[
     try:
         bird.until(lambda: told(fleet, since, event), f"the watchdog's event {event}", seconds)
     except AssertionError as error:
-        seen = fleet.lab.run(
-            NODE, f"journalctl --identifier={IDENTIFIER} | tail; cat {METRICS}/*.prom; uptime; vmstat 1 5"
-        )
+        machine = "uptime; head -1 /proc/stat; sleep 5; head -1 /proc/stat"  # user, nice, system, idle, ..., steal
+        seen = fleet.lab.run(NODE, f"journalctl --identifier={IDENTIFIER} | tail; cat {METRICS}/*.prom; {machine}")
         raise AssertionError(f"{error}\n{seen.stdout}") from error
     found = told(fleet, since, event)
     assert found
