@@ -13,6 +13,7 @@ from ..filter.report import report
 from ..filter.report_lines import report_lines
 from ..plugin_utils._report import compare, keep
 from ..plugin_utils._report.findings import SEVERITIES, failures
+from ..plugin_utils._report.plain import plain
 from ..plugin_utils._rules import entry
 from ..plugin_utils._rules.errors import RuleError
 
@@ -57,17 +58,8 @@ class ActionModule(ActionBase):
             skip_tags=list(variables.get("ansible_skip_tags", [])),
         )
         try:
-            model = entry.found(_plain(model), given["rules"])
+            model = entry.found(plain(model), given["rules"])
         except RuleError as error:
             raise AnsibleActionFail(str(error)) from error
         audit = keep.last_audit(given["folder"]) if given["kind"] == "harden" and not check_mode else None
         return compare.with_before(model, audit) if audit else dict(model)
-
-
-def _plain(value: Any) -> Any:
-    """Take off what ansible-core wraps around values: from 2.19 on, containers that template when they are read."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, (bool, int, float)) or value is None else str(value)

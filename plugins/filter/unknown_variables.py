@@ -22,11 +22,14 @@ OTHER_VARIABLES = (
     "audit_fail_on",
     "harden_allow",
     "harden_pause",
+    "harden_save_plan",
+    "harden_apply_plan",
     "harden_kubeconfig",
     "harden_api_host",
     "harden_api_kubeconfig",
     "harden_api_context",
     "node_allow",
+    "node_plan",
     "node_state",
 )
 

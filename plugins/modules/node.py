@@ -34,6 +34,23 @@ options:
     choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
       calico_pod_restart]
     default: []
+  plan:
+    description:
+      - Have the plan returned in RV(plan), to be saved, or apply one that was. Empty for neither.
+      - M(nodeward.calico.saved_plans) writes the files.
+    type: dict
+    default: {}
+    suboptions:
+      node:
+        description: The node's name, which a saved plan has to have. Without it no plan is returned.
+        type: str
+      saved:
+        description:
+          - A saved plan, the text of its file. The traps run with the policies in it, whatever else is given. Where a
+            change of it that was not made since would be another one now, or one would come to it, nothing is changed
+            and the task fails with what differs.
+          - An empty text is refused; leave it out to have the plan returned.
+        type: raw
 extends_documentation_fragment:
   - nodeward.calico.traps
 requirements:
@@ -65,6 +82,13 @@ EXAMPLES = r"""
       pids_per_pod: 2048
   check_mode: true
   diff: true
+
+- name: Apply a saved plan, or refuse
+  nodeward.calico.node:
+    pid_limits: {}
+    plan:
+      node: "{{ inventory_hostname }}"
+      saved: "{{ lookup('ansible.builtin.file', 'plans/' ~ inventory_hostname ~ '.plan.json') }}"
 """
 
 RETURN = r"""
@@ -100,6 +124,13 @@ missing:
   type: list
   elements: str
   sample: [pyroute2]
+plan:
+  description:
+    - The plan as it can be saved, that is the policies of the traps and every change with the state before and after,
+      those in RV(pending) too.
+  returned: when O(plan) is given without O(plan.saved)
+  type: dict
+  sample: {format: 1, version: 0.1.0, node: node1, policies: {pid_limits: {}}, changes: [], missing: []}
 control_plane:
   description: Whether the node runs an API server (as a static pod).
   returned: success

@@ -29,7 +29,7 @@ MODULES = {"node": {**argument_spec(), **acting_spec()}, "node_info": {**argumen
 FACETS = ("type", "elements", "default", "required", "choices", "aliases", "no_log")
 # Options of the modules that belong to the run, not to a trap.
 OF_THE_RUN = {"tags": "node_tags", "skip_tags": "node_skip_tags"}
-OF_ACTING = {"state": "node_state", "allow": "node_allow"}
+OF_ACTING = {"state": "node_state", "allow": "node_allow", "plan": "node_plan"}
 
 
 def documentation(path: Path, name: str = "DOCUMENTATION") -> dict[str, Any]:

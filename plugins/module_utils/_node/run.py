@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Protocol
 
-from .._core import journal
+from .._core import journal, saved_plan
 from .._core.apply import Settled, apply, check, check_restore
 from .._core.apply import restore as put_back
 from .._core.errors import NodewardError
@@ -108,6 +108,11 @@ def acting_spec() -> dict[str, dict[str, Any]]:
     return {
         "state": {"type": "str", "choices": ["hardened", "restored"], "default": "hardened"},
         "allow": {"type": "list", "elements": "str", "choices": list(CONSENTS), "default": []},
+        "plan": {
+            "type": "dict",
+            "default": {},
+            "options": {"node": {"type": "str"}, "saved": {"type": "raw"}},
+        },
     }
 
 
@@ -147,17 +152,36 @@ def probe(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
 def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict[str, Any]:
     """Observe, plan, and apply what disrupts nothing or is allowed; the rest is returned as pending.
 
-    Raises NodewardError with nothing changed when a trap refuses the node or a change fails.
+    Raises NodewardError with nothing changed when a trap refuses the node, a saved plan would come out otherwise now,
+    or a change fails.
     """
     _require_usable(host)
+    name, text = saved_plan.asked(params)
+    saved = None if text is None else saved_plan.read(text, name)
+    if saved:
+        params = {**params, **dict.fromkeys(TRAPS), **saved.policies, "tags": ["all"], "skip_tags": []}
     with _reading(), nullcontext() if check_mode else host.lock():
         plan, facts = _plan(params, host)
         _raise(plan.refusals)
+        if saved:
+            saved_plan.require_same(saved, plan.changes, _known(host))
         now, pending = plan.split(_allowed(params))
         settled = health.gate(now, host)
         check(now, host)
         done = Plan(now) if check_mode else _applied(now, params, host, settled)
-    return _result(plan + Plan(findings=done.findings), done.changes, pending, facts, host)
+    result = _result(plan + Plan(findings=done.findings), done.changes, pending, facts, host)
+    if name and not saved:
+        policies = {trap: params[trap] for trap in _names(params)}
+        result["plan"] = saved_plan.to_save(name, policies, plan.changes, plan.missing)
+    return result
+
+
+def _known(host: Host) -> journal.Journal:
+    """Return what the journal tells was done; of one that cannot be read a finding tells."""
+    try:
+        return journal.decode(host.read_text(journal.PATH))
+    except journal.UnreadableJournalError:
+        return journal.Journal()
 
 
 def restore(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict[str, Any]:
@@ -166,6 +190,8 @@ def restore(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dic
     Raises NodewardError with nothing changed when the journal cannot be read, a trap refuses or a change fails.
     """
     _require_usable(host)
+    if any(saved_plan.asked(params)):
+        raise NodewardError("a way back has no saved plan", "plan", "Leave it out: the journal is what restore goes by")
     with _reading(), nullcontext() if check_mode else host.lock():
         names = _names(params)
         try:
