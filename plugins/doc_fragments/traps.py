@@ -165,10 +165,15 @@ options:
         can be made or removed on the node.
       - Decodes it and tries it at the API server; it is never shown. Says whether it is accepted, refused (401) or not
         allowed to read (403), or that nobody answers, and how often the CNI's log has refusals.
-      - Changes nothing on the node. A new token comes with a new pod of calico-node, which
-        M(nodeward.calico.cni_token) makes.
+      - A new token comes with a new pod of calico-node, which M(nodeward.calico.cni_token) makes.
+      - Where node-exporter reads a textfile folder on the node, a timer of systemd (C(nodeward-cni-token)) writes the
+        end of the token for it every five minutes.
     type: dict
-    suboptions: {}
+    suboptions:
+      metrics:
+        description: Have the timer. With V(false) it and what it wrote are taken away.
+        type: bool
+        default: true
   etcd_timing:
     description:
       - Trap C(etcd_timing). Heartbeats that come too late make elections, and each stalls the cluster.

@@ -72,6 +72,15 @@ def pod(used: int, most: int, container: str = "") -> dict[str, str]:
     return {f"container_threads{{{labels}}}": f"{used}x600", f"container_threads_max{{{labels}}}": f"{most}x600"}
 
 
+def token(issued: float, expires: float) -> dict[str, str]:
+    """Return the series of a CNI token; hours before and after the beginning, an hour of which passes."""
+    moments = {"issued": issued, "expires": expires}
+    return {
+        f"nodeward_cni_token_{name}_timestamp_seconds{{{NODE}}}": f"{hours * 3600:.0f}x600"
+        for name, hours in moments.items()
+    }
+
+
 WATCHDOG = f'daemon="bird",{NODE}'
 CALICO = 'container="calico-node",pod="calico-node-x",namespace="kube-system"'
 RTT, FSYNC = "etcd_network_peer_round_trip_time_seconds", "etcd_disk_wal_fsync_duration_seconds"
@@ -125,6 +134,13 @@ CASES = [
     Case("calico-node is ready", {f"kube_pod_container_status_ready{{{CALICO}}}": "1x600"}),
     Case("another container is not ready",
          {f"kube_pod_container_status_ready{{{CALICO.replace('calico-node', 'web')}}}": "0x600"}),
+    Case("a token that nobody renews", token(issued=-20, expires=4), ("NodewardCniTokenExpires",)),
+    Case("a token that was renewed as late as it may be", token(issued=-12, expires=12)),
+    Case("a token of a year with six days left", token(issued=-359 * 24, expires=6 * 24), ("NodewardCniTokenExpires",)),
+    Case("a token of a year with eight days left", token(issued=-357 * 24, expires=8 * 24)),
+    Case("a token that has no end", {f"nodeward_cni_token_issued_timestamp_seconds{{{NODE}}}": "0x600"}),
+    Case("no token", {f"nodeward_cni_token_usable{{{NODE}}}": "0x600"}, ("NodewardCniTokenUnusable",)),
+    Case("a token", {f"nodeward_cni_token_usable{{{NODE}}}": "1x600"}),
     Case("calico-node is restarted again and again",
          {f"kube_pod_container_status_restarts_total{{{CALICO}}}": "0x20 1x10 2x10 3x10 4x600"},
          ("NodewardCalicoNodeRestarts",)),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import posixpath
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,10 +27,9 @@ from .._core.verbs import (
     WriteFile,
 )
 from .._core.verbs.units import RUNNING, invocation, is_enabled
-from . import bird_watchdog_findings, birds, exporters, house_folders, process_metrics, processes, restore
+from . import bird_watchdog_findings, birds, house_folders, processes, restore, textfile_folder
 from .bird_watchdog_decision import CHOICES, Config
 from .bird_watchdog_files import CONFIG, DAEMON, UNIT, UNIT_FILE, texts
-from .bird_watchdog_findings import TEXTFILE_FOLDERS
 from .bird_watchdog_reading import wrong
 from .birds import Bird
 
@@ -113,7 +111,7 @@ def observe(host: Host) -> Facts:
     started, now = _started(host), host.wall_clock()
     modified = {path: host.modified(path) or 0.0 for path in texts}
     metrics = posixpath.dirname(_metrics(texts[CONFIG] or ""))
-    folder = _textfile_folder(host)
+    folder = textfile_folder.of(host)
     return Facts(
         files={path: text for path, text in texts.items() if text is not None},
         folders=tuple(_our_folders(host)),
@@ -141,15 +139,6 @@ def _metrics(config: str) -> str:
     with contextlib.suppress(ValueError, TypeError, RecursionError):
         return str(dict(json.loads(config)).get("metrics") or "")
     return ""
-
-
-def _textfile_folder(host: Host) -> str:
-    """Return where the node's own node-exporter reads, or will once process_metrics has told it to, '' for nowhere."""
-    for exporter in exporters.observe(host):
-        if not exporter.is_pod:
-            folder = exporter.textfile_folder.rstrip("/") or process_metrics.FOLDER
-            return "" if _no_folder_for_metrics(folder) else folder
-    return next((path for path in TEXTFILE_FOLDERS if host.is_folder(path)), "")
 
 
 def _of_older_versions(host: Host) -> Iterator[str]:
@@ -230,31 +219,10 @@ def _refusals(policy: Policy) -> Iterator[Refusal]:
     for option, what in wrong(values):
         yield _refusal(option, what, "Set it to a value that makes sense, see docs/bird_watchdog.md")
     folder = policy.textfile_folder
-    if folder and (what := _no_folder_for_metrics(str(folder))):
+    if folder and (what := textfile_folder.unfit(str(folder))):
         yield _refusal(
             "textfile_folder", what, "Name the folder that node-exporter reads, such as /var/lib/node_exporter"
         )
-
-
-def _no_folder_for_metrics(folder: str) -> str:
-    # the path stands in a unit, where spaces and % say something else
-    if not re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9._+-]+)+/?", folder):
-        return f"{folder!r} is no absolute path of letters, digits and . _ + - without . and .."
-    if folder.rstrip("/") in _OF_ALL or f"{folder}/".startswith(_NOT_FOR_METRICS):
-        return f"{folder} is a folder for everything, or is, or is in, one that the system itself reads or clears"
-    return ""
-
-
-# The daemon may write to the folder of the metrics.
-_NOT_FOR_METRICS = (
-    *("/dev/", "/proc/", "/sys/", "/run/", "/var/run/", "/usr/", "/etc/", "/bin/", "/sbin/", "/lib/", "/lib64/"),
-    *("/boot/", "/tmp/", "/var/tmp/", "/var/lock/"),  # noqa: S108 - refused, not used
-    *("/var/spool/", "/var/lib/kubelet/", "/var/lib/etcd/"),
-)
-_OF_ALL = (
-    *("/home", "/media", "/mnt", "/opt", "/root", "/srv", "/var"),
-    *("/var/cache", "/var/lib", "/var/local", "/var/log", "/var/mail", "/var/opt"),
-)
 
 
 def _refusal(option: str, what: str, remedy: str) -> Refusal:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._core.verbs import MANAGED_BY
 from . import bird_watchdog_daemon, bird_watchdog_decision, bird_watchdog_io, bird_watchdog_reading
+from .unit_sandbox import SANDBOX
 
 UNIT = "nodeward-bird-watchdog.service"
 DAEMON = "/usr/local/lib/nodeward/bird_watchdog.py"
@@ -47,29 +48,7 @@ OOMPolicy=continue
 
 # to kill, to look into a process in a container, and to write where node-exporter's user owns the folder
 CapabilityBoundingSet=CAP_KILL CAP_SYS_PTRACE CAP_PERFMON CAP_DAC_OVERRIDE
-NoNewPrivileges=yes
-PrivateDevices=yes
-PrivateNetwork=yes
-PrivateTmp=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHome=read-only
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectSystem=strict
-IPAddressDeny=any
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-RemoveIPC=yes
-RestrictAddressFamilies=AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service pidfd_open pidfd_send_signal perf_event_open
+{sandbox}SystemCallFilter=@system-service pidfd_open pidfd_send_signal perf_event_open
 
 [Install]
 WantedBy=multi-user.target
@@ -84,6 +63,7 @@ def texts(wanted: Mapping[str, Any], folder: str, python: str) -> dict[str, str]
     metrics = posixpath.join(folder, METRICS) if folder else ""
     unit = _UNIT.format(
         managed_by=MANAGED_BY,
+        sandbox=SANDBOX,
         python=python,
         daemon=DAEMON,
         config=CONFIG,

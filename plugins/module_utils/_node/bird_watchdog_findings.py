@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from .._core.plan import Finding
 from .bird_watchdog_decision import Config
 from .bird_watchdog_files import UNIT
+from .textfile_folder import TEXTFILE_FOLDERS
 
 if TYPE_CHECKING:
     from .bird_watchdog import Facts, Policy
 
 TRAP = "bird_watchdog"
-
-# Where the textfile collector of node-exporter reads by default: Debian's package, prometheus.prometheus' role.
-TEXTFILE_FOLDERS = ("/var/lib/prometheus/node-exporter", "/var/lib/node_exporter", "/var/lib/node-exporter")
 
 
 def of_policy(facts: Facts, policy: Policy) -> Iterator[Finding]:

@@ -3,25 +3,26 @@
 
 Every pod that is made or removed on the node needs it. calico-node writes it into a kubeconfig for the plugin
 (node/pkg/cni/token_watch.go); here it is decoded and tried. It is never shown, nor is anything signed in it.
-Nothing is changed on the node: a new token comes with a new pod of calico-node, which is the cluster's part.
+A new token comes with a new pod of calico-node, which is the cluster's part; what is changed on the node is a timer
+that has the token's life written for node-exporter.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Plan
+from .._core.verbs import Change
 from .._kube import kubeconfig, places
-from . import cni_token_findings, restore
+from .._kube.service_account_token import Token, decoded
+from . import cni_token_findings, cni_token_metrics, restore
 
 TRAP = "cni_token"
 ALLOWS: tuple[str, ...] = ()
@@ -34,7 +35,7 @@ NODENAME = "/var/lib/calico/nodename"  # calico-node's own name of the node (nod
 _GROUP = "crd.projectcalico.org"
 PATH = f"/apis/{_GROUP}/v1/clusterinformations/default"
 
-OPTIONS: dict[str, dict[str, Any]] = {}
+OPTIONS: dict[str, dict[str, Any]] = {"metrics": {"type": "bool", "default": True}}
 
 # What a request with the token came to.
 ACCEPTED, REFUSED, FORBIDDEN, UNREACHABLE, ODD = "accepted", "refused", "forbidden", "unreachable", "odd"
@@ -44,7 +45,6 @@ _STATUSES = {401: REFUSED, 403: FORBIDDEN, 404: ACCEPTED}  # who is told that th
 SOON_SHARE, SOON_SECONDS = 0.25, 7 * 86400.0
 
 # Bytes of the end of the log that are looked at, and seconds that a refusal in it is recent for.
-_LATEST = 1e13  # the moment that no token outlives, in seconds since 1970
 _TAIL, _RECENT = 256 * 1024, 86400.0
 _REFUSAL = "connection is unauthorized"
 _STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
@@ -52,17 +52,9 @@ _STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 
 @dataclass(frozen=True)
 class Policy:
-    """Nothing to decide."""
+    """``metrics``: whether the token's life is written for node-exporter, where there is one."""
 
-
-@dataclass(frozen=True)
-class Token:
-    """What a token says of itself; times in seconds since 1970, None where it says nothing."""
-
-    service_account: str = ""
-    pod: str = ""
-    issued: float | None = None
-    expires: float | None = None
+    metrics: bool = OPTIONS["metrics"]["default"]
 
 
 @dataclass(frozen=True)
@@ -74,13 +66,14 @@ class Facts:
     unusable: str = ""
     nodename: str = ""
     now: float = 0.0
-    token: Token = Token()
+    token: Token = field(default_factory=Token)
     server: str = ""
     answer: str = ""
     said: str = ""
     datastore_is_read: bool = True  # by the CNI plugin with this token, and not etcd
     refusals: int = 0
     last_refusal: str = ""
+    metrics: cni_token_metrics.Facts = field(default_factory=cni_token_metrics.Facts)
 
     @property
     def remaining(self) -> float | None:
@@ -98,6 +91,10 @@ class Facts:
 
 def observe(host: Host) -> Facts:
     """Read the kubeconfig and the log, and try the token; reads only."""
+    return replace(_seen(host), metrics=cni_token_metrics.observe(host))
+
+
+def _seen(host: Host) -> Facts:
     plugin, now = _plugin(host), _now(host)
     path = str(places.get(plugin, "/kubernetes/kubeconfig") or KUBECONFIG)
     if host.read_text(path) is None:
@@ -140,36 +137,6 @@ def _plugin(host: Host) -> Mapping[str, Any]:
     return {}
 
 
-def decoded(token: str) -> Token:
-    """Return what a JSON web token says of itself; nothing where it is none."""
-    try:
-        body = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        return _token(claims)
-    except (IndexError, ValueError, binascii.Error, AttributeError, TypeError, RecursionError):
-        return Token()
-
-
-def _token(claims: Mapping[str, Any]) -> Token:
-    bound = claims.get("kubernetes.io") or {}
-    # tokens of secrets, which have no end, write it all into the names
-    legacy = "kubernetes.io/serviceaccount/"
-    namespace = bound.get("namespace") or claims.get(f"{legacy}namespace") or ""
-    name = (bound.get("serviceaccount") or {}).get("name") or claims.get(f"{legacy}service-account.name") or ""
-    return Token(
-        service_account=f"{namespace}/{name}" if name else "",
-        pod=str((bound.get("pod") or {}).get("name") or ""),
-        issued=_number(claims.get("iat")),
-        expires=_number(claims.get("exp")),
-    )
-
-
-def _number(value: Any) -> float | None:
-    """Return a moment in seconds since 1970; a number that is none (NaN, 1e400, the year 300,000) says nothing."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value < _LATEST else None
-
-
 def _now(host: Host) -> float:
     """Return the node's time in seconds since 1970, as the kernel tells it; 0 where it does not."""
     booted = re.search(r"^btime (\d+)$", host.read_text("/proc/stat") or "", re.MULTILINE)
@@ -204,9 +171,10 @@ def _seconds(stamp: str) -> float:
 
 
 def plan(facts: Facts, policy: Policy) -> Plan:
-    """Phrase what was seen as findings; nothing is changed on the node."""
-    del policy
-    return Plan(findings=tuple(cni_token_findings.of(facts)) if facts.present else ())
+    """Phrase what was seen as findings, and decide whether the timer comes, goes, or stays; pure."""
+    told = facts.kubeconfig if facts.present and policy.metrics else ""
+    changes = tuple(cni_token_metrics.plan(facts.metrics, told))
+    return Plan(changes, tuple(cni_token_findings.of(facts)) if facts.present else ())
 
 
 def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
@@ -233,6 +201,9 @@ def _rounded(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds)
 
 
-# nothing of this trap is in a node's journal
-going_back = restore.in_order
+def going_back(facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
+    """Stop the timer once its files are gone, and take away what it has written."""
+    return Plan(cni_token_metrics.going_back(facts.metrics, changes))
+
+
 guard = restore.refuse_nothing

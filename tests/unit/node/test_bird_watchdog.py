@@ -40,8 +40,8 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdo
     UNIT,
     UNIT_FILE,
 )
-from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_findings import TEXTFILE_FOLDERS
 from ansible_collections.nodeward.calico.plugins.module_utils._node.bird_watchdog_io import read_config
+from ansible_collections.nodeward.calico.plugins.module_utils._node.textfile_folder import TEXTFILE_FOLDERS
 
 from tests.unit.fake_host import FakeHost
 from tests.unit.node import fake_exporters

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.service_account_token import decoded
 from ansible_collections.nodeward.calico.plugins.module_utils._node import cni_token
-from ansible_collections.nodeward.calico.plugins.module_utils._node.cni_token import LOG, Policy, decoded
+from ansible_collections.nodeward.calico.plugins.module_utils._node.cni_token import LOG, Policy
 from hypothesis import given
 from hypothesis import strategies as st
 
