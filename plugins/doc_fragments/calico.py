@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The options that calico_probes, calico_mtu and cni_token share; the last, which has no way back, only the first."""
+"""The options that the cluster's modules share; cni_token, which has no way back, only the first."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ options:
     description:
       - Consent to changes that disrupt, one word for each kind. What is not allowed is in RV(pending).
       - All words, so that one list serves every module; M(nodeward.calico.calico_probes) and
-        M(nodeward.calico.calico_mtu) ask for V(calico_rollout), M(nodeward.calico.cni_token) for V(calico_pod_restart).
+        M(nodeward.calico.calico_mtu) ask for V(calico_rollout), M(nodeward.calico.cni_token) for V(calico_pod_restart),
+        M(nodeward.calico.process_metrics) for V(exporter_rollout).
     type: list
     elements: str
     choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
-      calico_pod_restart]
+      calico_pod_restart, exporter_rollout]
     default: []
 """
 

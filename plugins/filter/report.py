@@ -142,7 +142,10 @@ def _node(host: str, variables: Mapping[str, Any], check_mode: bool) -> Node:
     for part in LISTS:
         node[part] = [item for result in results for item in result.get(part, [])]
     node["held_back_by"] = list(variables.get("node_held_back") or variables.get("etcd_held_back") or [])
-    node["facts"] = {trap: facts for result in results for trap, facts in result.get("facts", {}).items()}
+    node["facts"] = {}
+    for result in results:
+        for trap, facts in result.get("facts", {}).items():  # of a trap of both, the node's and the cluster's part
+            node["facts"][trap] = {**node["facts"].get(trap, {}), **facts}
     return node
 
 

@@ -32,7 +32,7 @@ options:
     type: list
     elements: str
     choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
-      calico_pod_restart]
+      calico_pod_restart, exporter_rollout]
     default: []
   plan:
     description:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import install, objects, places
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import KubernetesApi, connect
@@ -14,8 +15,20 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout impo
 
 from tests.api.rest import Rest
 from tests.api.server import ADMIN, ApiServer
+from tests.unit.kube.exporter_objects import MONITORING
 
 NODES = ("node1", "node2", "node3")
+NAMESPACES = (install.MANIFEST, install.OPERATOR, MONITORING)
+
+# Who may read everything and change nothing.
+READER = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "reader"},
+    "rules": [
+        {"apiGroups": ["", "apps", "crd.projectcalico.org"], "resources": ["*"], "verbs": ["get", "list"]},
+    ],
+}
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _CONTAINER = "/spec/template/spec/containers/calico-node"
@@ -45,8 +58,8 @@ def client(api: ApiServer, folder: Path, user: str = ADMIN) -> KubernetesApi:
 
 
 def clear(api: ApiServer) -> None:
-    """Take out what the tests put into both namespaces."""
-    for namespace in (install.MANIFEST, install.OPERATOR):
+    """Take out what the tests put into the namespaces."""
+    for namespace in NAMESPACES:
         api.kubectl("delete", "daemonsets,deployments", "--all", f"--namespace={namespace}", "--cascade=foreground")
         api.kubectl("delete", "pods", "--all", f"--namespace={namespace}", "--grace-period=0", "--force")
         api.kubectl("delete", "configmaps", "--all", f"--namespace={namespace}")
@@ -54,17 +67,23 @@ def clear(api: ApiServer) -> None:
 
 
 def deploy(api: ApiServer, daemon_set: Item, *items: Item) -> None:
-    """Create calico-node's DaemonSet and wait until each node has a pod of it that is ready."""
+    """Create a DaemonSet, calico-node's mostly, and wait until each node has a pod of it that is ready."""
     api.create(daemon_set, *items)
-    namespace = daemon_set["metadata"]["namespace"]
-    settle(api, namespace)
+    namespace, name = (str(daemon_set["metadata"][key]) for key in ("namespace", "name"))
+    settle(api, namespace, name)
     ready = "--output=jsonpath={.status.numberReady}"
-    assert api.kubectl("get", "daemonset", "calico-node", f"--namespace={namespace}", ready) == str(len(NODES))
+    assert api.kubectl("get", "daemonset", name, f"--namespace={namespace}", ready) == str(len(NODES))
 
 
-def settle(api: ApiServer, namespace: str = install.MANIFEST) -> None:
+def settle(api: ApiServer, namespace: str = install.MANIFEST, name: str = "calico-node") -> None:
     """Wait for the DaemonSet controller, until nothing is left to do for it."""
-    api.kubectl("rollout", "status", "daemonset/calico-node", f"--namespace={namespace}", "--timeout=50s")
+    api.kubectl("rollout", "status", f"daemonset/{name}", f"--namespace={namespace}", "--timeout=50s")
+
+
+def journal(api: ApiServer) -> str:
+    return api.kubectl(
+        "get", "configmap", "nodeward-journal", "--namespace=kube-system", "--ignore-not-found", "-ojson"
+    )
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -73,6 +92,26 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+class Between(KubernetesApi):
+    """An API server at which somebody else writes between our reading and our first patch.
+
+    ``after`` is called once a patch of ours went through.
+    """
+
+    def __init__(self, inner: KubernetesApi, write: Callable[[], object], after: Callable[[], object]) -> None:
+        super().__init__(inner._request, inner._configuration)
+        self._writes, self._after = [write], after
+
+    def patch(self, path: str, operations: Any, dry_run: bool) -> dict[str, Any]:
+        if dry_run:
+            return super().patch(path, operations, dry_run)
+        while self._writes:
+            self._writes.pop()()
+        patched = super().patch(path, operations, dry_run)
+        self._after()
+        return patched
 
 
 class Operator:

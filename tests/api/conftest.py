@@ -13,6 +13,7 @@ from tests.api.calico import NODES, clear, client
 from tests.api.kubelets import Kubelets, repeated
 from tests.api.nodes import add_node
 from tests.api.server import ApiServer
+from tests.unit.kube.exporter_objects import MONITORING
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,8 @@ def calico_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServe
     with ApiServer(tmp_path_factory.mktemp("calico"), controllers=True) as api:
         for number, name in enumerate(NODES, 1):
             add_node(api, name, f"192.0.2.{number}")
-        api.kubectl("create", "namespace", install.OPERATOR)
+        for namespace in (install.OPERATOR, MONITORING):
+            api.kubectl("create", "namespace", namespace)
         for namespace in (install.MANIFEST, install.OPERATOR):
             api.kubectl("create", "serviceaccount", "calico-node", f"--namespace={namespace}")
         yield api

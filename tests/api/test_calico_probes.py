@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,23 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout impo
 
 from tests.api import ApiServer
 from tests.api.build import CHECKOUT
-from tests.api.calico import Operator, client, deploy, hurried, kubeconfig, settle, wait_until
+from tests.api.calico import (
+    READER,
+    Between,
+    Operator,
+    client,
+    deploy,
+    hurried,
+    journal,
+    kubeconfig,
+    settle,
+    wait_until,
+)
 from tests.api.kubelets import Kubelets, repeated
 from tests.unit.kube.calico_objects import PROBES, daemon_set, deployment, installation, installation_crd, operated
 
 LIVENESS = "/spec/template/spec/containers/calico-node/livenessProbe"
 CONSENT = ["calico_rollout"]
-# Who may read everything and change nothing.
-READER = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRole",
-    "metadata": {"name": "reader"},
-    "rules": [
-        {"apiGroups": ["", "apps", "crd.projectcalico.org"], "resources": ["*"], "verbs": ["get", "list"]},
-    ],
-}
 
 
 def run(api: KubernetesApi, check: bool = False, waiting: Waiting | None = None, **given: Any) -> dict[str, Any]:
@@ -54,12 +55,6 @@ def live(api: ApiServer, namespace: str = "kube-system") -> dict[str, Any]:
 def version(api: ApiServer) -> str:
     """The generation counts changes of the spec alone; the DaemonSet controller writes the status."""
     return str(live(api)["metadata"]["generation"])
-
-
-def journal(api: ApiServer) -> str:
-    return api.kubectl(
-        "get", "configmap", "nodeward-journal", "--namespace=kube-system", "--ignore-not-found", "-ojson"
-    )
 
 
 @pytest.mark.parametrize("release", PROBES)
@@ -145,26 +140,6 @@ def _install(api: ApiServer, *probes: str) -> None:
 
 
 # --- other writers, rights, outages ------------------------------------------------------------------
-
-
-class Between(KubernetesApi):
-    """An API server at which somebody else writes between our reading and our first patch.
-
-    ``after`` is called once a patch of ours went through.
-    """
-
-    def __init__(self, inner: KubernetesApi, write: Callable[[], object], after: Callable[[], object]) -> None:
-        super().__init__(inner._request, inner._configuration)
-        self._writes, self._after = [write], after
-
-    def patch(self, path: str, operations: Any, dry_run: bool) -> dict[str, Any]:
-        if dry_run:
-            return super().patch(path, operations, dry_run)
-        while self._writes:
-            self._writes.pop()()
-        patched = super().patch(path, operations, dry_run)
-        self._after()
-        return patched
 
 
 def test_another_writer_between_read_and_patch(api: ApiServer, admin: KubernetesApi) -> None:

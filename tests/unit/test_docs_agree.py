@@ -14,6 +14,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
     calico_probes,
     cni_token,
     kubelet_config_map,
+    process_metrics,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
 from ansible_collections.nodeward.calico.plugins.module_utils._node import paths
@@ -86,6 +87,7 @@ CLUSTER_MODULES = {
     "calico_mtu": calico_mtu.ARGUMENTS,
     "calico_probes": calico_probes.ARGUMENTS,
     "cni_token": cni_token.ARGUMENTS,
+    "process_metrics": process_metrics.ARGUMENTS,
 }
 
 
@@ -101,7 +103,7 @@ def test_the_role_of_a_cluster_s_trap_passes_every_option_on_and_documents_it(tr
     [word] = spec.allows
     allow = f"{{{{ ['{word}'] if {trap}_allow_{word} | default(false) | bool else [] }}}}"
     access = {name: f"{trap}_{name}" for name in ACCESS if name != "host"}
-    state = {} if trap in TRAPS else {"state": f"{trap}_state"}  # a pod that was replaced has no way back
+    state = {} if trap == "cni_token" else {"state": f"{trap}_state"}  # a pod that was replaced has no way back
     expected = passed_on(options | state | access) | {"allow": allow}
     if trap == "calico_mtu":  # what link_mtu saw, unless it is given
         seen = "ansible_play_hosts_all | nodeward.calico.uplinks(hostvars)"
@@ -110,8 +112,8 @@ def test_the_role_of_a_cluster_s_trap_passes_every_option_on_and_documents_it(tr
         tokens = "(ansible_play_hosts_all | nodeward.calico.stale_tokens(hostvars)).refused | length"
         expected["seen"] = "{{ hostvars[inventory_hostname] | nodeward.calico.token_facts }}"
         expected["refused"] = f"{{{{ {tokens} }}}}"
-    assert module_task(f"roles/{trap}/tasks/main.yml", trap) == expected
-    documented = entry_points(trap)["main"]["options"]
+    assert module_task(f"roles/{trap}/tasks/{spec.tasks}.yml", trap) == expected
+    documented = entry_points(trap)[spec.tasks]["options"]
     assert list(documented) == [
         *options.values(), *state.values(), f"{trap}_allow_{word}", *(f"{trap}_{name}" for name in ACCESS),
     ]  # fmt: skip
@@ -168,7 +170,7 @@ def entry_points(role: str) -> dict[str, Any]:
 
 
 # cni_token is a trap of both: its role is that of the cluster's part.
-NODE_ROLES = [trap for trap in TRAPS if trap not in CLUSTER_TRAPS]
+NODE_ROLES = [trap for trap in TRAPS if trap not in CLUSTER_TRAPS or CLUSTER_TRAPS[trap].tasks != "main"]
 
 
 def test_the_traps_of_the_cluster_have_tags_of_their_own():

@@ -19,6 +19,7 @@ CONSENTS = {
     "etcd_outage": "restart etcd where it has a single member",
     "calico_rollout": "roll calico-node out anew",
     "calico_pod_restart": "restart calico-node on a node whose token is refused",
+    "exporter_rollout": "roll a DaemonSet's node-exporter out anew",
 }
 
 

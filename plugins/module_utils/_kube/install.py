@@ -34,6 +34,8 @@ RECONCILERS = {
     "helm.toolkit.fluxcd.io/name": "Flux",
     "objectset.rio.cattle.io/id": "Rancher Fleet or k3s",
 }
+# The same as values of the label app.kubernetes.io/managed-by.
+RECONCILING_OWNERS = {"cluster-monitoring-operator": "OpenShift's cluster-monitoring-operator"}
 # The same as managers of fields.
 RECONCILING_MANAGERS = {
     "argocd-controller": "Argo CD",
@@ -184,6 +186,9 @@ def reconcilers(item: Item) -> list[str]:
     found = [tool for mark, tool in RECONCILERS.items() if mark in marks]
     if marks.get("addonmanager.kubernetes.io/mode") == "Reconcile":
         found.append("the addon manager")
+    found += [tool for owner, tool in RECONCILING_OWNERS.items() if marks.get("app.kubernetes.io/managed-by") == owner]
+    owners = metadata.get("ownerReferences") or []
+    found += [f"{each.get('kind')} {each.get('name')}, which owns it" for each in owners if each.get("controller")]
     managers = [each.get("manager") for each in metadata.get("managedFields") or []]
     found += [tool for manager, tool in RECONCILING_MANAGERS.items() if manager in managers]
     return list(dict.fromkeys(found))

@@ -2,7 +2,8 @@
 """Places inside API objects, written like JSON pointers (RFC 6901), and the JSON patch between two states; pure.
 
 In a list a place names the element by its ``name``, as Kubernetes' own merges do (containers, env):
-``/spec/template/spec/containers/calico-node/livenessProbe/timeoutSeconds``.
+``/spec/template/spec/containers/calico-node/livenessProbe/timeoutSeconds``. In a list of words, as the args of a
+container, it names a flag by what stands before its value: ``.../args/--web.listen-address``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Lists of named elements that have to be made where they are not there yet.
-_LISTS = ("containers", "initContainers", "env")
+_LISTS = ("containers", "initContainers", "env", "args", "volumes", "volumeMounts")
 
 
 def pointer(*parts: str) -> str:
@@ -65,8 +66,15 @@ def _child(node: Any, part: str) -> Any:
         return node.get(part)
     if isinstance(node, list):
         # of two with one name the last wins, as in the environment of a container
-        return next((each for each in reversed(node) if isinstance(each, Mapping) and each.get("name") == part), None)
+        return next((each for each in reversed(node) if _is_called(each, part)), None)
     return None
+
+
+def _is_called(element: Any, part: str) -> bool:
+    """Tell whether a place means this element of a list by ``part``."""
+    if isinstance(element, str):
+        return element.startswith("-") and element.partition("=")[0] == part
+    return isinstance(element, Mapping) and element.get("name") == part
 
 
 def _made(node: Any, part: str) -> Any:
@@ -83,7 +91,7 @@ def _set(node: Any, part: str, value: Any) -> None:
         node[part] = value
         return
     for index, each in reversed(list(enumerate(node))):
-        if isinstance(each, Mapping) and each.get("name") == part:
+        if _is_called(each, part):
             node[index] = value
             return
     node.append(value)
@@ -100,7 +108,7 @@ def _remove(node: Any, way: tuple[str, ...]) -> None:
     if isinstance(node, dict):
         del node[way[0]]
     else:
-        node[:] = [each for each in node if not (isinstance(each, Mapping) and each.get("name") == way[0])]
+        node[:] = [each for each in node if not _is_called(each, way[0])]
 
 
 def _differences(before: Any, after: Any, path: str) -> Iterator[dict[str, Any]]:

@@ -44,7 +44,7 @@ def of(calico: Calico, needed: int, short: Sequence[Short]) -> Iterator[Finding]
     yield from _large(calico)
     yield from _by_readiness(calico)
     yield from _operator(calico)
-    yield from _not_rolled_out(calico)
+    yield from not_rolled_out(TRAP, calico.ref, calico.daemon_set, "older probes")
 
 
 def _startup_budget(calico: Calico, short: Short, needed: int) -> Finding:
@@ -184,21 +184,23 @@ def _shown(container: Item) -> Iterator[str]:
             yield f"{kind} {numbers}"
 
 
-def _not_rolled_out(calico: Calico) -> Iterator[Finding]:
-    kind = places.get(calico.daemon_set, "/spec/updateStrategy/type")
-    status = calico.daemon_set.get("status") or {}
+def not_rolled_out(trap: str, ref: Ref, daemon_set: Item, older: str) -> Iterator[Finding]:
+    """Tell of pods that still have ``older`` things than the template."""
+    kind = places.get(daemon_set, "/spec/updateStrategy/type")
+    status = daemon_set.get("status") or {}
     updated, all_of_them = status.get("updatedNumberScheduled", 0), status.get("desiredNumberScheduled", 0)
     if updated < all_of_them:
+        namespace, _slash, name = ref.name.partition("/")
         yield Finding(
-            id=f"{TRAP}.not_rolled_out",
+            id=f"{trap}.not_rolled_out",
             severity="medium",
-            where=calico.ref.where,
+            where=ref.where,
             observed=f"{updated} of {all_of_them} pods have its present template",
             wanted="all of them",
-            why="the others still run with older probes" + (" (its updateStrategy is OnDelete)" * (kind == "OnDelete")),
+            why=f"the others still run with {older}" + (" (its updateStrategy is OnDelete)" * (kind == "OnDelete")),
             remedy="Delete the old pods, one node at a time"
             if kind == "OnDelete"
-            else f"kubectl --namespace {calico.namespace} rollout status daemonset {NODE}",
+            else f"kubectl --namespace {namespace} rollout status daemonset {name}",
         )
 
 
@@ -210,7 +212,9 @@ def _on(calico: Calico, name: str) -> bool:
 def reconciled(trap: str, changes: Sequence[FieldChange], tools: Sequence[str]) -> Finding:
     """Say that nothing was changed, since a tool would put it back at once, and what it is."""
     wanted = ", ".join(
-        f"{place.rpartition('/containers/')[2]}={change.after}" for change in changes for place in [change.place]
+        f"{place.rpartition('/containers/')[2]}={objects.encoded(change.after)}"
+        for change in changes
+        for place in [change.place]
     )
     return Finding(
         id=f"{trap}.put_back_by",

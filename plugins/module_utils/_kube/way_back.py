@@ -13,10 +13,11 @@ from .objects import ClusterPlan, FieldChange, Ref
 from .port import Api, Item
 
 
-def planned(api: Api, trap: str, rollout: bool = True) -> ClusterPlan:
+def planned(api: Api, trap: str, rollout: bool = True, *, consent: str = "calico_rollout") -> ClusterPlan:
     """Return the plan that brings back what the journal knows of a trap; what someone else changed since is left.
 
-    Without ``rollout`` calico_mtu leaves the restart to calico_probes, as on the way there: one rollout for both.
+    ``consent`` is the word that this needs. Without ``rollout`` calico_mtu leaves the restart to calico_probes, as on
+    the way there: one rollout for both.
     """
     known = ClusterJournal(api).entries
     changes, findings, settled = [], [], []
@@ -36,7 +37,8 @@ def planned(api: Api, trap: str, rollout: bool = True) -> ClusterPlan:
             settled.append(target)
         elif value == after:
             captured[ref.path] = present
-            changes.append(FieldChange(trap, ref, place, value, before, "back to what it was before the first run"))
+            why = "back to what it was before the first run"
+            changes.append(FieldChange(trap, ref, place, value, before, why, consent))
         else:
             findings.append(_changed_since(FieldChange(trap, ref, place, value, before, "")))
     return ClusterPlan(tuple(changes), tuple(findings), captured=captured, settled=tuple(settled))

@@ -26,8 +26,11 @@ def none(trap: str) -> Finding:
 
 
 def in_a_pod(exporter: Exporter, trap: str) -> Iterator[Finding]:
-    """Say what the DaemonSet of one should say; what is changed on the node its operator would put back."""
-    patch = "in its DaemonSet, for kube-prometheus-stack by prometheus-node-exporter"
+    """Say what the DaemonSet of one should say: it is changed there, by the part of this trap that is the cluster's."""
+    patch = (
+        "harden does that with a way to the API server and the consent exporter_rollout; or set it in the chart's "
+        "values, for kube-prometheus-stack by prometheus-node-exporter"
+    )
     if exporter.is_pod and not exporter.is_on:
         yield Finding(
             id=f"{trap}.pod",
@@ -36,7 +39,7 @@ def in_a_pod(exporter: Exporter, trap: str) -> Iterator[Finding]:
             observed=f"a pod's node-exporter without --{SWITCH}",
             wanted=_WANTED,
             why=_UNSEEN,
-            remedy=f"Add the flag {patch}.extraArgs in the chart's values",
+            remedy=f"Add the flag in its DaemonSet: {patch}.extraArgs",
         )
     if exporter.is_pod and not exporter.sees_host:
         yield Finding(
@@ -47,7 +50,7 @@ def in_a_pod(exporter: Exporter, trap: str) -> Iterator[Finding]:
             wanted="hostPID: true",
             why="since Linux 6.14 kernel.pid_max is told by namespace: it reports a limit of 4194304 that is none, and "
             "no alert on the share of the limit ever fires (kernel/pid.c)",
-            remedy=f"Set it {patch}.hostPID in the chart's values",
+            remedy=f"Set it in its DaemonSet: {patch}.hostPID",
         )
 
 

@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils._core.plan import CONSENTS
-from ...module_utils._kube import probes
+from ...module_utils._kube import exporter_findings, probes
 from ...module_utils._node.run import ON_NODES
 
 PAUSE = 30  # seconds after the first node, harden_pause
 
 # Seconds from one restart until all is seen well again, rough: for etcd and the kubelet what the lab needs (its members
-# settle for two election timeouts of 5 s; a node is Ready 10 s after its kubelet), for a pod of calico-node its probes.
+# settle for two election timeouts of 5 s; a node is Ready 10 s after its kubelet), for a pod of calico-node its probes,
+# and one of node-exporter starts at once.
 _SECONDS = {
     "kubelet_restart": 30, "uplink_change": 5, "pod_veth_change": 5, "etcd_restart": 15, "etcd_outage": 15,
-    "calico_rollout": 40, "calico_pod_restart": 40,
+    "calico_rollout": 40, "calico_pod_restart": 40, "exporter_rollout": 10,
 }  # fmt: skip
 _SHARE = 0.05  # of the nodes in a batch (playbooks/parts/consented.yml)
 
@@ -39,7 +40,7 @@ def _nodes(model: Model, part: str, word: str) -> int:
 
 
 def _told(model: Model, word: str, nodes: int, allowed: bool) -> dict[str, Any]:
-    times = _pods(model) if word == probes.CONSENT else nodes
+    times = _PODS[word](model) if word in _PODS else nodes
     rounds = batches(times) if word in ON_NODES else times  # the others go one by one
     pause = PAUSE if word in ON_NODES and times > 1 else 0
     return {"word": word, "times": times, "seconds": rounds * _SECONDS[word] + pause, "allowed": allowed}
@@ -49,6 +50,16 @@ def _pods(model: Model) -> int:
     """A rollout is planned once, and restarts calico-node on every node of the cluster."""
     seen = [(node["facts"].get(probes.TRAP) or {}).get("nodes") for node in model["nodes"]]
     return max((number for number in seen if isinstance(number, int)), default=len(model["nodes"]))
+
+
+def _exporter_pods(model: Model) -> int:
+    """The same of the DaemonSets that run node-exporter, of which each has its own number of pods."""
+    seen = [(node["facts"].get(exporter_findings.TRAP) or {}).get("daemon_sets") for node in model["nodes"]]
+    return sum(int(each.get("pods") or 0) for listed in seen for each in listed or ()) or len(model["nodes"])
+
+
+# Rollouts, by the number of pods that they restart.
+_PODS = {probes.CONSENT: _pods, exporter_findings.CONSENT: _exporter_pods}
 
 
 def batches(nodes: int) -> int:

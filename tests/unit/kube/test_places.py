@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from tests.unit.kube.fake_api import apply_patch
 
-POD = {"containers": [{"name": "a", "n": 1}, {"name": "b", "env": [{"name": "X", "value": "1"}]}], "empty": {}}
+POD = {
+    "containers": [
+        {"name": "a", "n": 1, "args": ["--x", "run", "--y=1", "-z", "--y=2"]},
+        {"name": "b", "env": [{"name": "X", "value": "1"}]},
+    ],
+    "empty": {},
+}
 
 names = st.text(alphabet="ab/~. ", max_size=4)
 values = st.recursive(
@@ -40,6 +46,11 @@ def test_a_patch_turns_one_object_into_the_other(before: dict[str, Any], after: 
         ("/containers/a/n", 1),
         ("/containers/b/env/X", {"name": "X", "value": "1"}),
         ("/containers/b/env/X/value", "1"),
+        ("/containers/a/args/--x", "--x"),
+        ("/containers/a/args/--y", "--y=2"),
+        ("/containers/a/args/-z", "-z"),
+        ("/containers/a/args/run", None),
+        ("/containers/a/args/--w", None),
         ("/containers/c/n", None),
         ("/containers/a/n/deeper", None),
         ("/no/such", None),
@@ -64,9 +75,18 @@ def test_what_was_put_is_there_and_taking_it_out_leaves_nothing(place: str) -> N
     assert places.put(changed, place, None) == POD == before
 
 
+def test_a_flag_is_put_beside_the_others_and_taken_out_again() -> None:
+    for place in ("/containers/a/args/--w", "/containers/b/args/--w"):
+        changed = places.put(POD, place, "--w=3")
+        assert places.get(changed, place) == "--w=3"
+        assert places.put(changed, place, None) == POD
+    replaced = places.put(POD, "/containers/a/args/--x", "--x=4")
+    assert places.get(replaced, "/containers/a/args") == ["--x=4", "run", "--y=1", "-z", "--y=2"]
+
+
 def test_what_is_next_to_it_stays() -> None:
     changed = places.put(POD, "/containers/b/env/X/value", None)
-    assert changed["containers"] == [{"name": "a", "n": 1}], "an element that only has its name goes with it"
+    assert [each["name"] for each in changed["containers"]] == ["a"], "an element that only has its name goes with it"
     kept = places.put({"a": {"b": 1, "c": 2}}, "/a/b", None)
     assert kept == {"a": {"c": 2}}
     assert places.put(POD, "/not/there", None) == POD
@@ -86,6 +106,7 @@ def test_flat() -> None:
     assert places.flat(POD) == {
         "/containers/a/name": "a",
         "/containers/a/n": 1,
+        "/containers/a/args": ["--x", "run", "--y=1", "-z", "--y=2"],
         "/containers/b/name": "b",
         "/containers/b/env/X/name": "X",
         "/containers/b/env/X/value": "1",

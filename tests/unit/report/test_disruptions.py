@@ -27,6 +27,7 @@ def told(word: str, times: int, seconds: int, allowed: bool = False) -> dict[str
     return {"word": word, "times": times, "seconds": seconds, "allowed": allowed}
 
 
+EXPORTERS = {"process_metrics": {"daemon_sets": [{"pods": 40}, {"pods": 2}]}}
 SEEN = {"calico_probes": {"nodes": 53}}
 CASES = [
     ("nothing", fleet(3), []),
@@ -36,6 +37,11 @@ CASES = [
     ("members one by one", fleet(3, True, changes=[ETCD]), [told("etcd_restart", 3, 45, True)]),
     ("what was done", fleet(3, changes=[ETCD]), []),
     ("a rollout of the whole cluster", fleet(1, pending=[ROLLOUT], facts=SEEN), [told("calico_rollout", 53, 2120)]),
+    (
+        "a rollout of node-exporters",
+        fleet(1, pending=[change("exporter_rollout")], facts=EXPORTERS),
+        [told("exporter_rollout", 42, 420)],
+    ),
     (
         "both",
         fleet(1, True, changes=[ETCD], pending=[KUBELET]),
