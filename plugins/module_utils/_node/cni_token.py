@@ -174,7 +174,8 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     """Phrase what was seen as findings, and decide whether the timer comes, goes, or stays; pure."""
     told = facts.kubeconfig if facts.present and policy.metrics else ""
     changes = tuple(cni_token_metrics.plan(facts.metrics, told))
-    return Plan(changes, tuple(cni_token_findings.of(facts)) if facts.present else ())
+    of_metrics = tuple(cni_token_metrics.findings(facts.metrics))
+    return Plan(changes, (*(cni_token_findings.of(facts) if facts.present else ()), *of_metrics))
 
 
 def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:

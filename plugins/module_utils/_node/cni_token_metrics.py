@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 
 from .._core import bundle
 from .._core.host import Host
+from .._core.plan import Finding
 from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, StartUnit
+from .._core.verbs.units import active_state
 from . import textfile_folder, timers
 from .timers import UNITS
 from .unit_sandbox import SANDBOX
@@ -71,11 +73,15 @@ _TARGET = re.compile(r"^ExecStart=\S+ -I -S \S+ \S+ (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Facts:
-    """Our files that are there, by path, and the metrics of ours. ``folder`` is node-exporter's, '' for none."""
+    """Our files that are there, by path, and the metrics of ours. ``folder`` is node-exporter's, '' for none.
+
+    ``is_waiting``: the timer is active. ``has_failed``: its last turn could not write.
+    """
 
     texts: Mapping[str, str] = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
     is_waiting: bool = False
+    has_failed: bool = False
     folder: str = ""
     python: str = "/usr/bin/python3"
 
@@ -88,6 +94,7 @@ def observe(host: Host) -> Facts:
         texts=texts,
         written={path: text for path in targets for text in [host.read_text(path)] if text is not None},
         is_waiting=bool(texts) and timers.is_waiting(host, TIMER),
+        has_failed=bool(texts) and active_state(host, SERVICE) == "failed",
         folder=textfile_folder.of(host),
         python=host.interpreter(),
     )
@@ -98,6 +105,20 @@ def plan(facts: Facts, kubeconfig: str) -> Iterator[Change]:
     if facts.folder and _WORD.fullmatch(kubeconfig):
         return _present(facts, kubeconfig)
     return _absent(facts)
+
+
+def findings(facts: Facts) -> Iterator[Finding]:
+    """Tell of a turn that failed: an alert on what is not written never comes."""
+    if facts.has_failed:
+        yield Finding(
+            id=f"{TRAP}.metrics_failed",
+            severity="medium",
+            where=SERVICE,
+            observed="failed",
+            wanted=f"{METRICS} in the folder that node-exporter reads",
+            why="what is not written calls nobody",
+            remedy=f"journalctl -u {SERVICE}, mend that, then systemctl start {SERVICE}",
+        )
 
 
 def _present(facts: Facts, kubeconfig: str) -> Iterator[Change]:

@@ -25,11 +25,14 @@ FOLDER = "/var/lib/node_exporter"
 PROM = f"{FOLDER}/{metrics.METRICS}"
 ACTIVE = f"systemctl show --property=ActiveState --value {metrics.TIMER}"
 
+FAILED = f"systemctl show --property=ActiveState --value {metrics.SERVICE}"
+
 
 class Systemd(FakeHost):
     """Plays the timer: it is active once it was started and its file is there."""
 
     active = False
+    turn = "inactive"
 
     def run(self, command: Sequence[str], _patience: float = 0.0) -> str:
         words = " ".join(command)
@@ -38,7 +41,8 @@ class Systemd(FakeHost):
             self.active = True
         elif words == f"systemctl stop {metrics.TIMER}":
             self.active = False
-        return {ACTIVE: "active\n" if self.active else "inactive\n"}.get(words, "")
+        states = {ACTIVE: "active\n" if self.active else "inactive\n", FAILED: f"{self.turn}\n"}
+        return states.get(words, "")
 
 
 def with_folder(token: str = FRESH) -> Systemd:
@@ -133,6 +137,15 @@ def test_a_timer_that_was_stopped_is_started_again() -> None:
     assert [change.target for change in plan(host).changes] == [f"start {metrics.TIMER}"]
 
 
+def test_a_turn_that_could_not_write_is_told() -> None:
+    host = with_folder()
+    host.turn = "failed"
+    assert [each.id for each in plan(host).findings] == [], "nothing of ours is there"
+    apply(plan(host).changes, host)
+    [finding] = plan(host).findings
+    assert (finding.id, finding.where) == ("cni_token.metrics_failed", metrics.SERVICE)
+
+
 # --- the program ------------------------------------------------------------------------------------
 
 
@@ -169,7 +182,7 @@ def test_a_token_without_an_end_has_none(tmp_path: Path) -> None:
 def test_without_a_token_it_says_so_and_keeps_no_old_end(tmp_path: Path, text: str | None) -> None:
     (tmp_path / "token.prom").write_text("nodeward_cni_token_expires_timestamp_seconds 1\n")
     done, written = program(tmp_path, text)
-    assert done.returncode == 1
+    assert done.returncode == 0
     assert "kubeconfig" in done.stderr
     assert written == "# TYPE nodeward_cni_token_usable gauge\nnodeward_cni_token_usable 0.0\n"
 
