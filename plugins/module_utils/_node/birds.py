@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from .._core.host import Host
 from .._core.plan import Finding
+from . import bgp_peers, processes
 from . import bird_watchdog_decision as watchdog
 from . import bird_watchdog_reading as reading
-from . import processes
+from .bgp_peers import Peers
 
 INTERVAL = 0.5  # seconds between two looks at the CPU time; the kernel counts it in hundredths
 WEEK = 7 * watchdog.DAY
@@ -38,7 +39,7 @@ class Bird:
 
     ``wanted`` is its share had it never waited for a core, and ``limit`` what its control groups let it use, both in
     percent of one core; where ``waits_are_counted`` is not so, the kernel has no /proc/PID/schedstat, and it never
-    seems to wait. ``image`` is that of its container, '' where that cannot be told.
+    seems to wait. ``image`` is that of its container, '' where that cannot be told, and ``peers`` None.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Bird:
     wanted: float = 0.0
     limit: float = 100.0
     waits_are_counted: bool = True
+    peers: Peers | None = None
 
     @property
     def version(self) -> tuple[int, ...] | None:
@@ -91,6 +93,7 @@ def observe(host: Host) -> tuple[Bird, ...]:
                     wanted=wanted,
                     limit=limit,
                     waits_are_counted=counted,
+                    peers=bgp_peers.observe(host, pid, now[0].name),
                 )
             )
     return tuple(birds)

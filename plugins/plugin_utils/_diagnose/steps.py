@@ -19,6 +19,9 @@ EXPLAINS, MAY_BE, UNKNOWN, NOT_IT = "explains it", "may be it", "not known", "is
 FULL, NEARLY_FULL = 0.95, 0.8
 SPINS = 85.0  # percent of a core, the watchdog's threshold
 RECOVERS = 240  # seconds of BIRD's graceful restart in Calico's configuration
+# Seconds in which the probe wants all peers (30 from Calico's own start, node/pkg/health/health.go), and then some.
+ALL_COUNT = 60
+_TO_PEERS = "Let 179/tcp through between the nodes, and see whether the peer's own calico-node is well"
 SLOW = 0.2  # seconds for one round trip to the datastore; in incident D it was 0.23
 
 
@@ -130,10 +133,26 @@ def _bird(seen: Seen) -> Outcome:
 def _peers(seen: Seen) -> Outcome:
     said = seen.heard(r"BGP not established|number of node\(s\) with BGP peering established")
     if said:
-        return Outcome(
-            said, MAY_BE, "Let 179/tcp through between the nodes, and see whether the peer's own calico-node is well"
-        )
-    return Outcome("nothing was said of them", UNKNOWN, "birdcl show protocols, in the container calico-node")
+        return Outcome(said, MAY_BE, _TO_PEERS)
+    return _connections([each for each in seen.at("bird_watchdog", "birds") or [] if isinstance(each, Mapping)])
+
+
+def _connections(birds: list[Mapping[str, Any]]) -> Outcome:
+    """Judge as the readiness probe does: every peer counts in the first moments, later one of them is enough."""
+    peers = [each["peers"] for each in birds if isinstance(each.get("peers"), Mapping)]
+    configured, lost = (sum(int(each.get(part) or 0) for each in peers) for part in ("configured", "lost"))
+    if not configured:
+        return Outcome("nothing was said of them", UNKNOWN, "birdcl show protocols, in the container calico-node")
+    if not lost:
+        return Outcome(f"there is a connection to each of {configured}", NOT_IT)
+    named = [str(name) for each in peers for name in each.get("named") or ()]
+    more = f" and {lost - len(named)} more" if lost > len(named) else ""
+    told = f"no connection to {lost} of {configured}: {', '.join(named)}{more}"
+    if any(each.get("configured") and each.get("lost") == each["configured"] for each in peers):
+        return Outcome(told, EXPLAINS, _TO_PEERS)
+    if min(float(each.get("age") or 0) for each in birds) < ALL_COUNT:
+        return Outcome(told, MAY_BE, _TO_PEERS)
+    return Outcome(f"{told}; one is enough for the probe by now", NOT_IT)
 
 
 def _mtu(seen: Seen) -> Outcome:

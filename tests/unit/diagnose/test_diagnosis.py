@@ -57,6 +57,12 @@ def told(
     return "\n".join(diagnosis("node1", variables, given, events, NOW))
 
 
+def with_peers(configured: int, lost: int, *named: str, age: int = 90000) -> dict[str, Any]:
+    """The facts of a BIRD with so many peers, and as many of them without a connection."""
+    peers = {"configured": configured, "lost": lost, "named": list(named)}
+    return {"bird_watchdog": {"birds": [{"name": "bird", "pid": 7, "share": 0.4, "age": age, "peers": peers}]}}
+
+
 FULL = [{"name": "kernel.pid_max", "limit": 49152, "used": 48660, "share": 0.99}]
 CAUSES: list[tuple[str, dict[str, Any], str, str]] = [
     (
@@ -76,6 +82,18 @@ CAUSES: list[tuple[str, dict[str, Any], str, str]] = [
         {"facts": {"cni_token": {"answer": "refused", "node": "node1"}}},
         "CNI token: the API server has refused it (401)",
         "--tags cni_token --limit node1",
+    ),
+    (
+        "peers that are not reached",
+        {"facts": with_peers(2, 2, "10.0.0.2", "10.0.0.3")},
+        "BGP peers: no connection to 2 of 2: 10.0.0.2, 10.0.0.3",
+        "Let 179/tcp through",
+    ),
+    (
+        "many peers that are not reached",
+        {"facts": with_peers(99, 99, "10.0.0.2", "10.0.0.3")},
+        "BGP peers: no connection to 99 of 99: 10.0.0.2, 10.0.0.3 and 97 more",
+        "Let 179/tcp through",
     ),
     (
         "a right is missing",
@@ -186,3 +204,20 @@ def test_odd_facts_are_no_traceback(odd):
 
 def test_escape_sequences_of_a_pod_do_not_reach_the_terminal():
     assert "\x1b" not in told(events=(event("\x1b[31mred\x00"),), pods=[pod(False)])
+
+
+ENOUGH = "no connection to 1 of 11: 10.0.0.2; one is enough for the probe by now"
+PEERS = {
+    "all are there": (with_peers(11, 0), "is not it    there is a connection to each of 11"),
+    "one of many, long ago": (with_peers(11, 1, "10.0.0.2"), f"is not it    {ENOUGH}"),
+    "one of many, at the start": (
+        with_peers(11, 1, "10.0.0.2", age=20),
+        "may be it    no connection to 1 of 11: 10.0.0.2",
+    ),
+    "there are none": (with_peers(0, 0), "not known    nothing was said of them"),
+}
+
+
+@pytest.mark.parametrize(("facts", "line"), PEERS.values(), ids=PEERS)
+def test_what_is_said_of_peers(facts: dict[str, Any], line: str) -> None:
+    assert f"BGP peers         {line}\n" in told(facts)
