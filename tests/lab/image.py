@@ -22,7 +22,8 @@ PACKAGES = (
     "python3-minimal", "python3-apt",  # for Ansible's modules
     "iproute2", "iputils-ping", "kmod", "procps",
     "python3-pyroute2",  # what link_mtu is written on; see node.py for the node that lacks it
-    "ifupdown",  # a manager of links beside systemd's own; neither runs until lab/manage says so
+    # managers of links beside systemd's own; none runs until lab/manage says so
+    "ifupdown", "network-manager", "netplan.io",
     "python3-yaml",  # for the kubelet's stand-in
     "etcd-server", "etcd-client",  # for the cluster of etcd.py, by units of its own
     "bird", "runit",  # BIRD as calico-node runs it, by lab-bird.service and not by the package's own
@@ -40,7 +41,9 @@ ENABLED = {
     "lab-tunnel.service": "multi-user.target.wants",
 }
 # eth0 is configured from outside, until a test hands it to a manager; a cluster of etcd is made on demand
-DISABLED = ("networking.service", "etcd.service")
+DISABLED = (
+    "networking.service", "NetworkManager.service", "NetworkManager-wait-online.service", "etcd.service",
+)  # fmt: skip
 ROOTFS = Path(__file__).with_name("rootfs")
 _BUILD_TIMEOUT = 900  # seconds; 20 to 65 were measured, slow mirrors have been met
 

@@ -130,15 +130,15 @@ class Lab:
         with self._lock():
             _parallel(anew, self._named(names))
 
-    def stop(self, name: str) -> None:
-        """Shut a node down in order; it is not reachable then, and its disk is kept."""
+    def stop(self, *names: str) -> None:
+        """Shut these nodes (all, where none is named) down in order; their disks are kept."""
         with self._lock():
-            _parallel(lambda node: node.halt(GRACE), self._named([name]))
+            _parallel(lambda node: node.halt(GRACE), self._named(names))
 
-    def start(self, name: str) -> None:
-        """Boot a stopped node with the disk it has; one that runs is left alone."""
+    def start(self, *names: str) -> None:
+        """Boot these nodes (all, where none is named) with the disks they have; one that runs is left alone."""
         with self._lock():
-            _parallel(lambda node: None if node.running else node.boot(), self._named([name]))
+            _parallel(lambda node: None if node.running else node.boot(), self._named(names))
 
     def run(
         self, name: str, command: str, check: bool = True, timeout: float = 120

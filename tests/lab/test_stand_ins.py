@@ -262,5 +262,5 @@ def sees_uplink(lab: Lab, node: str) -> None:
 
 
 def test_a_manager_that_is_not_there(lab: Lab) -> None:
-    with pytest.raises(LabError, match="no manager netplan; there are networkd and ifupdown"):
-        lab.run("node3", "/usr/local/lib/lab/manage netplan")
+    with pytest.raises(LabError, match="no manager wicked; there are networkd, ifupdown, NetworkManager, netplan"):
+        lab.run("node3", "/usr/local/lib/lab/manage wicked")
