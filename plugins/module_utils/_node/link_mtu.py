@@ -22,7 +22,7 @@ from . import calico_links, link_findings, link_restore, pod_links, processes, u
 from . import uplink as uplinks
 from .calico_links import Tunnel
 from .uplink import UnfoundError, Wanted
-from .uplink_files import Boot
+from .uplink_boot import Boot
 
 TRAP = "link_mtu"
 CONSENT = "uplink_change"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from .._core.formats import UnsureError, interfaces
@@ -17,10 +16,10 @@ from .._core.formats.interfaces import Stanza
 from .._core.host import Host
 from .._core.links import Link, Network
 from .._core.plan import Finding, Plan
-from .._core.verbs import MANAGED_BY, Reason, SetKey, WriteFile
+from .._core.verbs import MANAGED_BY, Change, Reason, SetKey, WriteFile
+from . import uplink_netplan, uplink_profiles
 from .calico_links import PODS
-
-NETWORKD, IFUPDOWN, NETWORK_MANAGER, NETPLAN = "systemd-networkd", "ifupdown", "NetworkManager", "netplan"
+from .uplink_boot import IFUPDOWN, NETPLAN, NETWORK_MANAGER, NETWORKD, OTHERS_TOO, Asked, Boot
 
 OWN = "99-zz-nodeward-link_mtu.conf"
 
@@ -41,20 +40,6 @@ _COMMANDS = ("pre-up", "up", "post-up", "pre-down", "down", "post-down")
 _DEEPEST = 5
 
 
-@dataclass(frozen=True)
-class Boot:
-    """What configures a link at boot: ``manager`` ('' for one that we do not know), its ``path`` for the link.
-
-    ``texts`` are its files for the link, by path in the order in which they are read; ``garbled`` says why
-    they are not ours to write: they cannot be understood, or set more than this link.
-    """
-
-    manager: str = ""
-    path: str = ""
-    texts: Mapping[str, str] = field(default_factory=dict)
-    garbled: str = ""
-
-
 # --- observe ----------------------------------------------------------------------------------------
 
 
@@ -73,22 +58,27 @@ def observe(host: Host, network: Network) -> dict[str, Boot]:
     states = {
         link.name: _pairs(host.read_text(f"/run/systemd/netif/links/{link.index}") or "") for link in network.links
     }
-    return {link.name: _boot(host, link, states, included) for link in possible}
+    asked = Asked(host)
+    return {link.name: _boot(asked, link, states, included) for link in possible}
 
 
-def _boot(host: Host, link: Link, states: Mapping[str, Mapping[str, str]], included: Mapping[str, str]) -> Boot:
+def _boot(asked: Asked, link: Link, states: Mapping[str, Mapping[str, str]], included: Mapping[str, str]) -> Boot:
+    host = asked.host
     state = states[link.name]
     path = state.get("NETWORK_FILE", "")
     if path and state.get("ADMIN_STATE") != "unmanaged":
         name = posixpath.basename(path)
-        if path.startswith("/run/"):
-            return Boot(NETPLAN if "netplan" in name else "", path)
         texts = {path: host.read_text(path) or "", **_drop_ins(host, name)}
         others = [other for other, its in states.items() if other != link.name and its.get("NETWORK_FILE") == path]
-        return Boot(NETWORKD, path, texts, _shared(texts, others))
+        shared = _shared(texts, others)
+        if uplink_netplan.made(path):
+            behind = [each for each in texts if each != path and mtu_in(texts[each]) is not None]
+            return uplink_netplan.observe(asked, path, f"{behind[0]} sets an MTU over it" if behind else shared)
+        return Boot(path=path) if path.startswith("/run/") else Boot(NETWORKD, path, texts, shared)
     nm = _pairs(host.read_text(f"/run/NetworkManager/devices/{link.index}") or "")
     if nm.get("managed") == "true" or "connection-uuid" in nm:
-        return Boot(NETWORK_MANAGER)
+        boot = uplink_profiles.observe(asked, link.name)
+        return uplink_netplan.over_network_manager(asked, boot) if uplink_netplan.made(boot.path) else boot
     return _ifupdown(link.name, included)
 
 
@@ -104,7 +94,7 @@ def _shared(texts: Mapping[str, str], others: list[str]) -> str:
     names = _words(matches, "Name")
     single = len(names) == 1 and all(re.fullmatch(r"[A-Za-z0-9._:@-]+", name) for name in names)
     by_address = any(len(_words(matches, key)) == 1 for key in ("MACAddress", "PermanentMACAddress"))
-    return "" if single or by_address else "it may configure other links too"
+    return "" if single or by_address else OTHERS_TOO
 
 
 def _words(pairs: list[tuple[str, str]], key: str) -> set[str]:
@@ -212,12 +202,14 @@ def plan(boot: Boot, link: Link, mtu: int, trap: str, disrupts: str) -> Plan:
         if boot.garbled and changes:
             return Plan(findings=(_not_ours(boot, link, mtu, trap, boot.garbled),))
         return Plan(changes, tuple(_overridden(boot, mtu, trap)))
-    if boot.manager == IFUPDOWN and not boot.garbled:
-        try:
-            return Plan(tuple(_interfaces(boot, link, mtu, reason)))
-        except UnsureError as unsure:
-            return Plan(findings=(_not_ours(boot, link, mtu, trap, str(unsure)),))
-    return Plan(findings=(_not_ours(boot, link, mtu, trap, boot.garbled),))
+    write = _WRITERS.get(boot.manager)
+    if write is None or boot.garbled:
+        is_right = boot.at_boot == mtu
+        return Plan() if is_right else Plan(findings=(_not_ours(boot, link, mtu, trap, boot.garbled),))
+    try:
+        return Plan(tuple(write(boot, link, mtu, reason)))
+    except UnsureError as unsure:
+        return Plan(findings=(_not_ours(boot, link, mtu, trap, str(unsure)),))
 
 
 def own_drop_in(path: str) -> str:
@@ -257,6 +249,13 @@ def _interfaces(boot: Boot, link: Link, mtu: int, reason: Reason) -> Iterator[Se
         yield SetKey("interfaces", boot.path, key, present, str(mtu), reason)
 
 
+_WRITERS: Mapping[str, Callable[[Boot, Link, int, Reason], Iterator[Change]]] = {
+    IFUPDOWN: _interfaces,
+    NETWORK_MANAGER: uplink_profiles.changes,
+    NETPLAN: uplink_netplan.changes,
+}
+
+
 def _overridden(boot: Boot, mtu: int, trap: str) -> Iterator[Finding]:
     for path, text in boot.texts.items():
         value = mtu_in(text)
@@ -280,7 +279,7 @@ def _not_ours(boot: Boot, link: Link, mtu: int, trap: str, why: str) -> Finding:
         where=boot.path or link.name,
         observed=f"{link.name} is configured by {manager}" + (f" ({why})" if why else ""),
         wanted=f"MTU {mtu} after the next boot",
-        why="no file was written: this release writes those of systemd-networkd and ifupdown (static, manual) only, "
-        "where they set this link alone and can be understood",
+        why="no file was written: this release writes those of systemd-networkd, netplan, NetworkManager (keyfiles) "
+        "and ifupdown (static, manual), where they set this link alone and can be understood",
         remedy=f"Set the MTU of {link.name} to {mtu} where {manager} reads it, without applying it anew on a live node",
     )

@@ -19,7 +19,8 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import
 from ansible_collections.nodeward.calico.plugins.module_utils._node import link_mtu
 from ansible_collections.nodeward.calico.plugins.module_utils._node.calico_links import OVERHEADS
 from ansible_collections.nodeward.calico.plugins.module_utils._node.link_mtu import Facts, Policy
-from ansible_collections.nodeward.calico.plugins.module_utils._node.uplink_files import IFUPDOWN, NETWORKD, Boot, render
+from ansible_collections.nodeward.calico.plugins.module_utils._node.uplink_boot import IFUPDOWN, NETWORKD, Boot
+from ansible_collections.nodeward.calico.plugins.module_utils._node.uplink_files import render
 from hypothesis import given
 from hypothesis import strategies as st
 

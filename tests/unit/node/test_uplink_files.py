@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.links import Address, DefaultRoute, Link, Network
 from ansible_collections.nodeward.calico.plugins.module_utils._node import uplink_files
-from ansible_collections.nodeward.calico.plugins.module_utils._node.uplink_files import (
-    IFUPDOWN,
-    NETPLAN,
-    NETWORK_MANAGER,
-    NETWORKD,
-    Boot,
-    mtu_in,
-    render,
-)
+from ansible_collections.nodeward.calico.plugins.module_utils._node.uplink_boot import IFUPDOWN, NETWORKD, Boot
+from ansible_collections.nodeward.calico.plugins.module_utils._node.uplink_files import mtu_in, render
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,13 +34,8 @@ MANAGERS: list[tuple[str, dict[str, str], tuple[str, str, str]]] = [
                                      f"/usr/lib/systemd/network/{NAME}": MATCH},
      (NETWORKD, f"/usr/lib/systemd/network/{NAME}", "")),
     ("networkd looks on", {STATE: "ADMIN_STATE=unmanaged\n", INTERFACES: STATIC}, (IFUPDOWN, INTERFACES, "")),
-    ("netplan's files for networkd", {STATE: "NETWORK_FILE=/run/systemd/network/10-netplan-eth0.network\n"},
-     (NETPLAN, "/run/systemd/network/10-netplan-eth0.network", "")),
     ("another generator's", {STATE: f"NETWORK_FILE=/run/systemd/network/{NAME}\n"},
      ("", f"/run/systemd/network/{NAME}", "")),
-    ("NetworkManager", {"/run/NetworkManager/devices/2": "[device]\nmanaged=true\n"}, (NETWORK_MANAGER, "", "")),
-    ("an older NetworkManager", {"/run/NetworkManager/devices/2": "[device]\nconnection-uuid=1\n"},
-     (NETWORK_MANAGER, "", "")),
     ("NetworkManager leaves it alone", {"/run/NetworkManager/devices/2": "[device]\nmanaged=false\n"}, ("", "", "")),
     ("ifupdown", {INTERFACES: STATIC}, (IFUPDOWN, INTERFACES, "")),
     ("ifupdown, a file beside it", {INTERFACES: "source /etc/network/interfaces.d/*\n",
@@ -197,8 +185,6 @@ PLANS: list[tuple[str, Boot, list[tuple[str, str | None, str]], list[str]]] = [
     ("ifupdown says it already", ifupdown(STATIC + "    mtu 1450\n"), [], []),
     ("ifupdown by DHCP", ifupdown("iface eth0 inet dhcp\n", "the method dhcp takes no mtu"), [], ["not_persistent"]),
     ("set twice", ifupdown(STATIC + " mtu 1\n mtu 2\n"), [], ["not_persistent"]),
-    ("NetworkManager", Boot(NETWORK_MANAGER), [], ["not_persistent"]),
-    ("netplan", Boot(NETPLAN, "/run/systemd/network/10-netplan-eth0.network"), [], ["not_persistent"]),
     ("nobody that we know", Boot(), [], ["not_persistent"]),
 ]  # fmt: skip
 

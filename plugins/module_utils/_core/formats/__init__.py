@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from . import env, env_switch, interfaces, list_args, pod_flags, unit_flags, yaml_block
+from . import env, env_switch, interfaces, keyfile, list_args, pod_flags, unit_flags, yaml_block
 from .base import Format, UnsureError
 from .several import several
 
@@ -13,6 +13,7 @@ __all__ = ["FORMATS", "Format", "UnsureError"]
 FORMATS: dict[str, Format] = {
     "yaml": Format(yaml_block.get, yaml_block.put),
     "interfaces": Format(interfaces.get, interfaces.put),
+    "keyfile": Format(keyfile.get, keyfile.put),
     "env-switch": Format(env_switch.get, env_switch.put),
     # several keys in one write
     "yaml-keys": several(Format(yaml_block.get, yaml_block.put)),

@@ -17,6 +17,8 @@ from .base import MANAGED_BY, Reason, require_writable
 from .files import RemoveFile, WriteFile, file_change
 from .folders import MakeFolder, RemoveFolder, folder_change
 from .keys import SetKey, key_change
+from .link_files import KINDS as LINK_FILES
+from .link_files import GenerateNetplan, LoadProfile, link_file_change
 from .links import LINK, PEER, SetLinkMtu
 from .priorities import IO_PRIORITY, SetIoPriority
 from .sysctls import SetSysctl, sysctl_path
@@ -26,6 +28,8 @@ __all__ = [
     "FOLLOW_UPS",
     "MANAGED_BY",
     "Change",
+    "GenerateNetplan",
+    "LoadProfile",
     "MakeFolder",
     "Reason",
     "ReloadUnit",
@@ -59,11 +63,13 @@ Change = Union[
     ReloadUnit,
     RestartUnit,
     StartUnit,
+    LoadProfile,
+    GenerateNetplan,
 ]
 
 
 # Kinds of targets that have no state of their own.
-FOLLOW_UPS = (*KINDS, IO_PRIORITY)
+FOLLOW_UPS = (*KINDS, *LINK_FILES, IO_PRIORITY)
 
 
 def change_at(target: str, before: str | None, after: str | None, reason: Reason) -> Change | None:
@@ -81,6 +87,7 @@ def change_at(target: str, before: str | None, after: str | None, reason: Reason
         RUN: lambda: RunUnit(place, before, after, reason),
         IO_PRIORITY: lambda: SetIoPriority(place, reason),
         **{name: lambda: unit_change(kind, place, before, reason) for name in KINDS},
+        **{name: lambda: link_file_change(kind, place, reason) for name in LINK_FILES},
         **{name: lambda: key_change(kind, place, before, after, reason) for name in FORMATS},
     }
     return verbs[kind]() if kind in verbs else None
