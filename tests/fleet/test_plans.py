@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.fleet import LACKS_PYROUTE2, NODES, Fleet
 from tests.fleet.test_consent import CONSENT, kubelets, runs_with, started
+from tests.lab import Lab
 
 __all__ = ["kubelets"]  # a fixture
 
@@ -19,17 +21,17 @@ def plans(folder: Path) -> dict[str, dict[str, object]]:
 
 def test_a_plan_is_applied_as_it_was_saved_and_refused_where_the_node_changed(kubelets: Fleet, tmp_path: Path) -> None:
     fleet, folder = kubelets, tmp_path / "plans"
-    save, use = ("-e", f"harden_save_plan={folder}"), ("-e", f"harden_apply_plan={folder}")
+    here = os.path.relpath(folder)
+    save, use = ("-e", f"harden_save_plan={here}"), ("-e", f"harden_apply_plan={here}")
     before = {node: fleet.look(node) for node in NODES}
     starts = {node: started(fleet, node) for node in NODES}
-    refused = fleet.play("harden", *save)
-    assert (refused.code, "Add --check" in refused.output) == (2, True)
-    saved = fleet.play("harden", "--check", "--tags", "pid_limits", *save)
+    saved = fleet.play("harden", "--check", *save)
     assert saved.code == 0
-    assert f"3 of 3 plans saved in {folder}" in saved.output
+    assert f"3 of 3 plans saved in {here}" in saved.output
     assert {node: fleet.look(node) for node in NODES} == before
     assert set(plans(folder)) == set(NODES)
     assert plans(folder)["node1"]["node"] == "node1"
+    assert [node for node in NODES if plans(folder)[node]["missing"]] == [LACKS_PYROUTE2]
 
     # another hour: a hand on node2, node1's file under node3's name, and another variable
     fleet.lab.run("node2", "sysctl --quiet --write kernel.pid_max=60000")
@@ -60,7 +62,19 @@ def test_a_plan_is_applied_as_it_was_saved_and_refused_where_the_node_changed(ku
         assert fleet.limits(node)[0] == 4194304
         assert started(fleet, node) != starts[node]
         assert runs_with(fleet, node)["podPidsLimit"] == 4096
+    assert fleet.lab.run(LACKS_PYROUTE2, "test -e /run/nodeward/pyroute2.zip", check=False).returncode == 1
     again = fleet.play("harden", *use, *consent)
     assert [again.recap(node)["changed"] for node in NODES] == [0, 0, 0]
-    tagged = fleet.play("harden", *use, "--tags", "pid_limits")
-    assert (tagged.code, "Leave --tags and --skip-tags out" in tagged.output) == (2, True)
+
+
+def test_what_cannot_be_meant_is_refused(lab: Lab, tmp_path: Path) -> None:
+    save, use = ("-e", f"harden_save_plan={tmp_path}"), ("-e", f"harden_apply_plan={tmp_path}")
+    for words, why in (
+        (save, "Add --check"),
+        ((*use, "--tags", "pid_limits"), "Leave --tags and --skip-tags out"),
+        ((*use, *save, "--check"), "cannot be one run"),
+        (("-e", "harden_apply_plan=/nowhere"), "is no folder of the control machine"),
+    ):
+        run = Fleet(lab, tmp_path).play("harden", *words)
+        assert (run.code, why in run.output, list(tmp_path.glob("*.plan.json"))) == (2, True, [])
+    assert "are for harden.yml alone" in Fleet(lab, tmp_path).play("restore", *use).output
