@@ -266,7 +266,7 @@ class LocalHost:
         if code != 0:
             told = " ".join((errors or output).split()) or "it said nothing"
             raise NodewardError(
-                what=f"the command ended with {code}: {told[:500]}",
+                what=f"the command ended with {code}: {_both_ends(told)}",
                 where=words,
                 remedy="Run it on the node and mend what it names, then run again",
             )
@@ -366,6 +366,11 @@ def _all_of(stream: BinaryIO, path: str) -> bytes:
         if len(content) > LARGEST_FILE:
             raise OSError(errno.EFBIG, f"it is larger than {LARGEST_FILE} bytes", path)
     return bytes(content)
+
+
+def _both_ends(told: str) -> str:
+    """Return what a command said, the middle of it left out where it is long: Python names the cause last."""
+    return told if len(told) <= 500 else f"{told[:200]} ... {told[-300:]}"
 
 
 def _wait_for_lock(descriptor: int, patience: float) -> None:

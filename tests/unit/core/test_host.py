@@ -189,6 +189,8 @@ def test_a_command_gives_what_it_printed():
 FAILURES = [
     ("what it says", (1, "", "Unit x.service\n not found.\n"), "ended with 1: Unit x.service not found."),
     ("what it printed", (3, "so far", ""), "ended with 3: so far"),
+    ("how it began, of a lot", (1, "", "Traceback" + 500 * " File x" + " the cause"), "ended with 1: Traceback File x"),
+    ("how it ended, of a lot", (1, "", "Traceback" + 500 * " File x" + " the cause"), " File x the cause"),
     ("that it took too long", (124, "so far", ""), "was ended, as it took more than 150 s"),
     ("nothing", (1, "", ""), "it said nothing"),
 ]

@@ -7,6 +7,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core import netpl
 from ansible_collections.nodeward.calico.plugins.module_utils._core.apply import PutBackError, apply
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.formats import UnsureError
+from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LocalHost
 from ansible_collections.nodeward.calico.plugins.module_utils._core.network_manager import Profile
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import (
     GenerateNetplan,
@@ -120,6 +121,19 @@ GENERATED: list[tuple[str, str, int | None]] = [
 @pytest.mark.parametrize(("text", "mtu"), [case[1:] for case in GENERATED], ids=[case[0] for case in GENERATED])
 def test_the_mtu_in_what_netplan_made(text, mtu):
     assert netplan.generated_mtu(text) == mtu
+
+
+def test_where_netplan_stops_is_found_behind_a_traceback():
+    """As 'netplan get' ends: 1,200 characters, of which the place is in the last 200."""
+    said = (
+        "Traceback (most recent call last):\n"
+        + 20 * '  File "/usr/share/netplan/netplan/cli/core.py", line 50\n'
+        + ANGRY
+    )
+    host = LocalHost(run_command=lambda _command: (1, "", said))
+    with pytest.raises(NodewardError) as failed:
+        netplan.merged(host)
+    assert failed.value.what == "netplan cannot read /etc/netplan/60-bad.yaml, line 8"
 
 
 class Planner(FakeHost):
