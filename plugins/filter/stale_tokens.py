@@ -19,7 +19,7 @@ def stale_tokens(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]
     return {
         "due": [host for host, facts in seen if host in refused or facts.get("expires_soon")],
         "refused": refused,
-        "untried": [host for host, facts in seen if not facts and "cni_token_seen" not in variables.get(host, {})],
+        "untried": [host for host, facts in seen if not facts],
     }
 
 
