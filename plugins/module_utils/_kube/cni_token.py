@@ -16,6 +16,7 @@ from . import conflict, install, places, rollout
 from .client import is_passing
 from .port import Api, Item
 from .rollout import Waiting
+from .service_account_token import NAME
 
 TRAP = "cni_token"
 CONSENT = "calico_pod_restart"
@@ -58,9 +59,17 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
 
 def _prove(api: Api, daemon_set: Item, account: str) -> None:
     """Ask for a fresh token and try it: where that is refused, no new pod helps, and it would not even start."""
+    own = str(daemon_set["metadata"]["namespace"])
     namespace, _slash, name = account.partition("/")
+    if account and (namespace != own or not NAME.fullmatch(name)):
+        raise NodewardError(
+            what=f"the token on the node says to be of ServiceAccount {account[:80]!r}, which is none of Calico's, so "
+            "none was asked for and no pod restarted",
+            where=f"namespace {own}",
+            remedy="See who wrote the CNI's kubeconfig on that node",
+        )
     if not name:
-        namespace = str(daemon_set["metadata"]["namespace"])
+        namespace = own
         name = str(places.get(daemon_set, "/spec/template/spec/serviceAccountName") or "calico-node")
     status = api.try_token(PATH, api.token(namespace, name))
     if status != 401 and status // 100 != 2 and status not in (403, 404):

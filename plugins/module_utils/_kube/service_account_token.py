@@ -6,10 +6,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# What Kubernetes takes for a name; a token is not signed for us, and a name of it gets into paths of the API.
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _LATEST = 1e13  # the moment that no token outlives, in seconds since 1970
 
 
@@ -40,11 +43,16 @@ def _token(claims: Mapping[str, Any]) -> Token:
     namespace = bound.get("namespace") or claims.get(f"{legacy}namespace") or ""
     name = (bound.get("serviceaccount") or {}).get("name") or claims.get(f"{legacy}service-account.name") or ""
     return Token(
-        service_account=f"{namespace}/{name}" if name else "",
-        pod=str((bound.get("pod") or {}).get("name") or ""),
+        service_account=f"{namespace}/{name}" if _named(namespace) and _named(name) else "",
+        pod=_named((bound.get("pod") or {}).get("name")),
         issued=_number(claims.get("iat")),
         expires=_number(claims.get("exp")),
     )
+
+
+def _named(value: Any) -> str:
+    """Return a name of Kubernetes; nothing where it is none."""
+    return value if isinstance(value, str) and NAME.fullmatch(value) and ".." not in value else ""
 
 
 def _number(value: Any) -> float | None:

@@ -136,11 +136,11 @@ def test_the_filters():
         "e": {**result(answer="refused"), "cni_token_seen": {"skipped": True}},
         "f": {"node_result": {"failed": True}},
     }
-    variables["h"] = {"cni_token_seen": {"facts": {}}}
+    variables["h"] = {"cni_token_seen": {"unreachable": True}}
     assert stale_tokens(list("abcdefgh"), variables) == {
         "due": ["a", "b", "e"],
         "refused": ["a", "e"],
-        "untried": ["f", "g"],
+        "untried": ["f", "g", "h"],
     }
     assert token_facts({}) == {}
     assert set(FilterModule().filters()) == {"stale_tokens", "token_facts"}
@@ -164,3 +164,25 @@ def test_a_status_that_is_written_in_between_is_no_obstacle(api):
 
     api.delete = written_before
     assert Cluster(api).run(REFUSED)["changed"]
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        "kube-system/../../../nodes/cp1/proxy/run/kube-system/etcd-cp1/etcd?cmd=id&x=",
+        "default/admin",
+        "kube-system/",
+        "/calico-node",
+        "kube-system/Calico",
+        "kube-system/a%2fb",
+    ],
+)
+def test_a_token_that_names_an_account_of_others_has_no_request_made_for_it(api, account, monkeypatch):
+    """Whoever has a node has its kubeconfig: what that says is no path for the administrator's requests."""
+    asked: list[str] = []
+    monkeypatch.setattr(api, "token", lambda *words: asked.append("/".join(words)) or "")
+    for check in (True, False):
+        with pytest.raises(NodewardError, match="none of Calico's"):
+            Cluster(api).run({**REFUSED, "service_account": account}, check=check)
+    assert asked == []
+    assert f"{PODS}/calico-node-a" in api.objects

@@ -193,6 +193,13 @@ def test_a_legacy_token_names_its_account_in_other_words():
     assert decoded(jwt(**legacy)).service_account == "kube-system/calico-node"
 
 
+@pytest.mark.parametrize("name", ["../../nodes", "a/b", "a?b=c", "A", "", 7, ["a"], "a..b", "x" * 254, "\ud800", "a\n"])
+def test_a_name_that_is_none_of_kubernetes_is_no_name(name):
+    bound = {"namespace": "kube-system", "serviceaccount": {"name": name}, "pod": {"name": name}}
+    said = decoded(jwt(**{"kubernetes.io": bound}))
+    assert (said.service_account, said.pod) == ("", "")
+
+
 @given(st.text() | st.text().map(lambda text: jwt(exp=text, iat=[text])) | st.binary().map(
     lambda raw: f"a.{base64.urlsafe_b64encode(raw).decode()}.b"))  # fmt: skip
 def test_whatever_is_no_token_says_nothing(text):
