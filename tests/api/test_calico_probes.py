@@ -279,3 +279,13 @@ def test_nothing_says_where_the_api_server_is(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(NoAccessError, match="K8S_AUTH_KUBECONFIG"):
         connect(kubeconfig=str(tmp_path / "none.conf"))
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [", "\t- x", "- a", "7", "apiVersion: v1\nusers: x\n", "clusters: [{cluster: {server: 7}}]", "\0"]
+)
+def test_a_file_that_is_no_kubeconfig_is_an_error_that_says_so(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(NodewardError, match="kubeconfig"):
+        connect(kubeconfig=str(path))

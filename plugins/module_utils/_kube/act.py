@@ -39,11 +39,11 @@ def act(api: Api, orders: Orders, planned: Callable[[], ClusterPlan], forgets: b
     ``forgets`` is for the way back: what is back is taken out of the journal. Raises NodewardError with nothing
     changed, or with what the message says.
     """
-    run = _Run(api, orders)
+    run = _Run(api, orders, forgets)
     plan, pending = _made(run, orders, planned)
     run.roll_out()
     if forgets and not orders.check_mode:
-        ClusterJournal(api).forget([*(change.target for change in run.done), *plan.settled])
+        run.forget(plan.settled)
     return {
         "changed": bool(run.done),
         "changes": [change.describe() for change in run.done],
@@ -58,6 +58,7 @@ def _made(run: _Run, orders: Orders, planned: Callable[[], ClusterPlan]) -> tupl
     """Return the plan by which the changes were made in the end, and what of it waits for consent."""
 
     def attempt() -> tuple[ClusterPlan, tuple[FieldChange, ...]]:
+        run.tidy()  # of a try before: what it noted is nobody's value of before
         plan = planned()
         now, pending = plan.split(orders.allow)
         _raise(plan, run.refusals(now))
@@ -78,9 +79,10 @@ def _made(run: _Run, orders: Orders, planned: Callable[[], ClusterPlan]) -> tupl
 class _Run:
     """What one run has done so far."""
 
-    def __init__(self, api: Api, orders: Orders) -> None:
+    def __init__(self, api: Api, orders: Orders, forgets: bool) -> None:
         self._api = api
         self._orders = orders
+        self._forgets = forgets
         self._before: dict[Ref, list[dict[str, Any]]] = {}  # pods before the patch, by what rolls them out
         self._noted: list[FieldChange] = []  # in the journal, before they are done
         self._known: dict[str, Entry] | None = None  # the journal as earlier runs have left it
@@ -98,7 +100,9 @@ class _Run:
             if change.place == restart.VETH_MTU
         ]
         for ref in dict.fromkeys([*self._rolled(now), *node]):
-            workload = self._api.get(ref.path) or {}
+            workload = self._api.get(ref.path)
+            if workload is None:  # nothing is restarted then
+                continue
             pods = install.pods_of(self._api, workload)
             found += [str(each) for each in rollout.refusals(self._orders.trap, ref, workload, pods)]
         return found
@@ -118,13 +122,28 @@ class _Run:
 
     def _patch(self, present: Item, ref: Ref, changes: Sequence[FieldChange]) -> None:
         for each in self._rolled(changes):
-            workload = self._api.get(each.path) or {}
-            if places.get(workload, "/spec/updateStrategy/type") != "OnDelete":  # then a person does it
+            workload = self._api.get(each.path)
+            # with OnDelete a person does it
+            if workload is not None and places.get(workload, "/spec/updateStrategy/type") != "OnDelete":
                 self._before.setdefault(each, install.pods_of(self._api, workload))
-        self._sent(present, ref, changes, dry_run=False)
+        try:
+            self._sent(present, ref, changes, dry_run=False)
+        except NodewardError as error:
+            # no answer, or one of something in between, is also had of a patch that was stored
+            if not is_passing(error) or not self._is_stored(ref, changes):
+                raise
+
+    def _is_stored(self, ref: Ref, changes: Sequence[FieldChange]) -> bool:
+        present = self._api.get(ref.path)
+        return present is not None and all(places.get(present, each.place) == each.after for each in changes)
 
     def _note(self, changes: Sequence[FieldChange]) -> None:
-        """Write changes down before they are made; in check mode see whether we may."""
+        """Write changes down before they are made; in check mode see whether we may.
+
+        Not those of a way back: the journal says what was before until that is there.
+        """
+        if self._forgets:
+            return
         for trap in dict.fromkeys(change.trap for change in changes):
             own = [change for change in changes if change.trap == trap]
             kept = {c.target: (objects.kept(c.before), objects.kept(c.after)) for c in own}
@@ -138,9 +157,12 @@ class _Run:
         try:
             return self._api.patch(ref.path, places.json_patch(present, objects.changed(present, changes)), dry_run)
         except ApiError as error:
-            newer = self._api.get(ref.path) if error.status == 409 else None
-            if newer is None or _own(newer) != _own(present):
+            # 422 where somebody took away what is to be replaced: the server looks at versions later
+            newer = self._api.get(ref.path) if error.status in (409, 422) else None
+            if newer is None or newer["metadata"]["resourceVersion"] == present["metadata"]["resourceVersion"]:
                 raise
+            if _own(newer) != _own(present):
+                raise ApiError(error.what, error.where, 409) from error
         return self._api.patch(ref.path, places.json_patch(newer, objects.changed(newer, changes)), dry_run)
 
     def tidy(self) -> None:
@@ -153,6 +175,19 @@ class _Run:
         others = [change.target for change in left if places.get(items[change.ref], change.place) != change.after]
         if others:
             ClusterJournal(self._api).revert(others, self._known or {})
+        self._noted = [change for change in self._noted if change.target not in others]
+
+    def forget(self, settled: Sequence[str]) -> None:
+        """Take out of the journal what is back, and not what another run has made ours again meanwhile."""
+
+        def attempt() -> None:
+            items = {ref: self._api.get(ref.path) or {} for ref in objects.refs(self.done)}
+            back = [
+                change.target for change in self.done if places.get(items[change.ref], change.place) == change.after
+            ]
+            ClusterJournal(self._api).forget([*back, *settled])
+
+        conflict.retried(attempt, self._orders.waiting.clock.sleep)
 
     def roll_out(self) -> None:
         """Wait for the pods of what was changed. Raises NodewardError, with the changes undone where it says so."""
@@ -213,13 +248,19 @@ class _Run:
             if change.place != restart.NOTE:
                 continue
             ref = objects.config_map(change.ref.name.partition("/")[0], "calico-config")
-            for place, noted in ((restart.VETH_MTU, restart.mtu_of(change.before)), (restart.DEMAND, change.before)):
+            here, before = restart.parsed(change.after), restart.parsed(change.before)
+            # what this change replaced; and what the journal had for ours then
+            values = {
+                restart.VETH_MTU: (here and here[2], before and before[0]),
+                restart.DEMAND: (change.before, change.before),
+            }
+            for place, (replaced, ours) in values.items():
                 entry = known.get(f"{ref.where} {place}")
                 if entry is None:
                     continue
                 first, now = objects.restored(entry.before), objects.restored(entry.after)
-                back = FieldChange(change.trap, ref, place, now, noted or first, change.why)
-                known[back.target] = replace(entry, after=objects.kept(back.after))
+                back = FieldChange(change.trap, ref, place, now, replaced or first, change.why)
+                known[back.target] = replace(entry, after=objects.kept(ours or back.after))
                 if back.after == first:
                     del known[back.target]
                 yield back

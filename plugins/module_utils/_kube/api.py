@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
+from urllib.parse import quote
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client
@@ -17,11 +18,14 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions imp
 try:
     from kubernetes.client import ApiClient
     from kubernetes.client.exceptions import ApiException
+    from urllib3 import Timeout
     from urllib3.exceptions import HTTPError
+    from yaml import YAMLError
 
     _ERRORS: tuple[type[Exception], ...] = (ApiException, HTTPError)
+    _UNREADABLE: tuple[type[Exception], ...] = (ValueError, TypeError, AttributeError, KeyError, YAMLError)
 except ImportError:  # AnsibleK8SModule names what is missing, in the words people know
-    _ERRORS = ()
+    _ERRORS = _UNREADABLE = ()
 
 from .._core.errors import NodewardError
 from .client import ApiError
@@ -96,7 +100,7 @@ class KubernetesApi:
                 raise
 
     def token(self, namespace: str, account: str) -> str:
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(account, safe='')}/token"
         wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
         return str(self._call("post", path, wanted)["status"]["token"])
 
@@ -106,8 +110,9 @@ class KubernetesApi:
         bare.cert_file = bare.key_file = None
         try:
             # its pool: what is above it differs from release to release of the client, and adds who we are
+            patience = Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1])
             pool, headers = ApiClient(bare).rest_client.pool_manager, {"Authorization": f"Bearer {token}"}
-            answer = pool.request("GET", self._server + path, headers=headers, redirect=False, timeout=_TIMEOUT[1])
+            answer = pool.request("GET", self._server + path, headers=headers, retries=False, timeout=patience)
             return int(answer.status)
         except _ERRORS as error:
             raise self._error("get", path, error) from error
@@ -176,6 +181,12 @@ def connect(module: Any = None, **access: Any) -> KubernetesApi:
             what=f"the API server was not reached ({_first_line(error)})",
             where="kubeconfig",
             remedy="See that it runs and that the kubeconfig names it, then run again",
+        ) from error
+    except _UNREADABLE as error:  # whatever the client trips over in a file that is no kubeconfig
+        raise NodewardError(
+            what=f"it cannot be read ({type(error).__name__})",
+            where="kubeconfig",
+            remedy="Give a kubeconfig that works with kubectl --kubeconfig",
         ) from error
     return KubernetesApi(client.client.request, client.configuration)
 

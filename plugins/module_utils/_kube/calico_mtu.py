@@ -92,5 +92,9 @@ def _mtus(policy: Policy) -> list[int]:
 
 def _lowers(changes: list[dict[str, Any]]) -> bool:
     """Tell whether a number goes down; from Calico's own detection to a value may be either."""
-    numbers = [(change["before"], change["after"]) for change in changes if str(change["after"]).isdecimal()]
+    numbers = [
+        (change["before"], change["after"])
+        for change in changes
+        if str(change["after"]).isdecimal() and "annotations" not in change["target"]
+    ]
     return any(not str(before or "").isdecimal() or int(after) < int(before) for before, after in numbers)

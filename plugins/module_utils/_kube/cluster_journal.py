@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -48,9 +49,13 @@ class ClusterJournal:
 
     def _read(self) -> dict[str, Entry]:
         try:
-            return dict(journal.decode((self._map or {}).get("data", {}).get(KEY)).entries)
+            entries = dict(journal.decode(((self._map or {}).get("data") or {}).get(KEY)).entries)
+            for target, entry in entries.items():
+                if " /" in target:  # a place in an object, whose values are JSON
+                    _require_json(target, entry)
         except NodewardError as error:
             raise NodewardError(error.what, f"ConfigMap kube-system/{NAME}", error.remedy) from error
+        return entries
 
     def _write(self, entries: dict[str, Entry], dry_run: bool = False) -> None:
         if entries == self.entries:
@@ -65,3 +70,15 @@ class ClusterJournal:
             self._client.delete(f"{COLLECTION}/{NAME}", self._map["metadata"]["resourceVersion"])
             self._map = None
         self.entries = entries
+
+
+def _require_json(target: str, entry: Entry) -> None:
+    for text in (entry.before, entry.after):
+        try:
+            json.loads(text or "null")
+        except ValueError as error:
+            raise NodewardError(
+                what=f"says something of {target} that is no JSON",
+                where="",
+                remedy="Mend or remove that entry by hand (kubectl -n kube-system edit configmap nodeward-journal)",
+            ) from error

@@ -41,6 +41,7 @@ _FELIX = (
     ("wireguardMTUV6", "FELIX_WIREGUARDMTUV6", "WireGuard over IPv6"),
 )
 
+_MTU = re.compile("[0-9]{1,5}")
 _WHY = "a full packet of a pod is larger than what the smallest uplink carries, and vanishes (incident C)"
 _WHY_UP = "pods send smaller packets than every uplink of the cluster carries"
 _WHY_PATTERN = f"Calico's detection passes over the uplink, and takes {FALLBACK_MTU} or another link's MTU"
@@ -159,7 +160,9 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
         return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.rest, overhead),))
     changes = [*_setting(calico, policy, seen, overhead), *_by_felix(calico, seen.rest, adds)]
     findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
-    if not changes and _is_smaller(calico, seen, overhead):
+    if not any(change.place in (restart.VETH_MTU, OPERATOR_MTU) for change in changes) and _is_smaller(
+        calico, seen, overhead
+    ):
         ref, place = _setting_ref(calico)
         findings.append(mtu_findings.smaller(f"{ref.where} {place}", _present(calico), seen.smallest - overhead))
     veth = [int(change.after) for change in changes if change.place == restart.VETH_MTU]
@@ -217,7 +220,7 @@ def _present(calico: Calico) -> int | None:
         if calico.operator
         else places.get(calico.config, restart.VETH_MTU)
     )
-    return int(value) if value is not None and str(value).isdecimal() else None
+    return int(value) if value is not None and _MTU.fullmatch(str(value)) else None
 
 
 def _setting_ref(calico: Calico) -> tuple[Ref, str]:
@@ -304,7 +307,7 @@ def _by_felix(calico: Calico, uplink: int, adds: Mapping[str, int]) -> Iterator[
     """Lower what the FelixConfiguration says of a tunnel, where no environment wins over it."""
     for name, variable, encapsulation in _FELIX:
         value = places.get(calico.felix, f"/spec/{name}")
-        if not str(value).isdecimal() or encapsulation not in adds or _pinned(calico, variable) is not None:
+        if not _MTU.fullmatch(str(value)) or encapsulation not in adds or _pinned(calico, variable) is not None:
             continue
         if int(value) > uplink - adds[encapsulation]:
             ref = objects.felix_configuration("default")

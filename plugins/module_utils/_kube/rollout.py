@@ -20,6 +20,9 @@ from .client import is_passing
 from .objects import Ref
 from .port import Api, Item
 
+# Nodes for each second between two looks: 1,000 are looked at every 10 s.
+_PER_SECOND = 100
+
 
 @dataclass(frozen=True)
 class Clock:
@@ -123,7 +126,8 @@ class _Wait:
                 if len(done) >= len(self._slots):
                     return len(done)
                 self._judge(waiting, len(done))
-            self._how.clock.sleep(self._how.every)
+            # each look lists all nodes and pods: fewer of them on a large fleet, whose etcd may be the reason for this
+            self._how.clock.sleep(max(self._how.every, len(self._slots) / _PER_SECOND))
 
     def _look(self) -> tuple[set[str], dict[str, Item | None]]:
         """Return the slots that have a new and ready pod, and those whose turn came, with the pod that is not."""

@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import calico_probes, install, objects, places
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.client import ApiError
-from ansible_collections.nodeward.calico.plugins.module_utils._kube.cluster_journal import ClusterJournal
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Clock, Waiting, reason
 
 from tests.unit.kube.calico_objects import (
@@ -231,19 +230,6 @@ def test_an_undone_run_leaves_the_journal_as_the_run_before_has_left_it(api):
     api.lists[PODS] = [pod(name, f"old-{name}") for name in NODES]
     assert harden(Fleet(api), state="restored")["changed"]
     assert timeout(api) == 1
-
-
-def test_a_veth_mtu_of_the_other_module_goes_back_with_the_restart_for_it(api):
-    config = objects.config_map("kube-system", "calico-config")
-    api.store(config.path, {"metadata": {"name": "calico-config", "namespace": "kube-system"}, "data": {}})
-    place = "/data/veth_mtu"
-    api.store(config.path, places.put(api.get(config.path) or {}, place, "1480"))
-    ClusterJournal(api).record("calico_mtu", {f"{config.where} {place}": ('"1480"', '"1430"')})
-    api.store(config.path, places.put(api.get(config.path) or {}, place, "1430"))
-    with pytest.raises(NodewardError, match="put back"):
-        harden(Fleet(api, becomes_ready=lambda _name: False))
-    assert places.get(api.get(config.path), place) == "1480", "pods read it from the environment"
-    assert api.get(JOURNAL) is None
 
 
 def test_a_right_that_is_missing_hides_no_reason(api):

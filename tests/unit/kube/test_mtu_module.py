@@ -71,7 +71,7 @@ def test_the_config_map_first_and_then_one_rollout_with_the_probes(api):
 def test_a_restart_that_was_missed_is_made_up_for(api):
     set_mtu(api, rollout=False)
     done = set_mtu(api)
-    assert [change["after"] for change in done["changes"]] == ["1430"]
+    assert [change["after"] for change in done["changes"]] == ["1430 was 1450"]
     assert api.patches == [CONFIG.path, NODE.path]
 
 
@@ -82,8 +82,8 @@ def noted(api: FakeApi) -> tuple[Any, Any]:
 @pytest.mark.parametrize("breaks_off", [False, True], ids=["in one run", "broken off in between"])
 def test_a_value_of_before_that_somebody_changed_meanwhile_is_restarted_for_again(api, breaks_off):
     set_mtu(api)
-    assert noted(api) == ("1430", "1430")
-    for count in ("1430 2", "1430 3"):
+    assert noted(api) == ("1430 was 1450", "1430 was 1450")
+    for count in ("1430 2 was 1500", "1430 3 was 1500"):
         api.objects[CONFIG.path]["data"]["veth_mtu"] = "1500"  # and calico-node was restarted with it
         set_mtu(api, rollout=not breaks_off)
         if breaks_off:
@@ -92,14 +92,14 @@ def test_a_value_of_before_that_somebody_changed_meanwhile_is_restarted_for_agai
         assert (api.objects[CONFIG.path]["data"]["veth_mtu"], noted(api)) == ("1430", (count, count))
         assert set_mtu(api)["changed"] is False
     set_mtu(api, uplinks={"node0": {"name": "eth0", "mtu": 1400}})
-    assert noted(api) == ("1380", "1380")
+    assert noted(api) == ("1380 was 1430", "1380 was 1430")
     set_mtu(api)
-    assert noted(api) == ("1430", "1430")
+    assert noted(api) == ("1430 was 1380", "1430 was 1380")
     set_mtu(api, state="restored")
     assert (api.objects[CONFIG.path]["data"], noted(api)) == (config("1450")["data"], (None, None))
 
 
-@pytest.mark.parametrize("note", ["1430 x", "1430 ", " ", "1430 2 3", "x"])
+@pytest.mark.parametrize("note", ["1430 x", "1430 ", " ", "1430 2 3", "x", "1430 " + "9" * 5000, "١٤٣٠", "-5"])
 def test_a_note_that_is_none_of_ours_is_replaced(api, note):
     api.objects[NODE.path] = places.put(api.objects[NODE.path], restart.NOTE, note)
     set_mtu(api)
