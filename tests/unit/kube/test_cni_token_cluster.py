@@ -180,7 +180,12 @@ def test_a_status_that_is_written_in_between_is_no_obstacle(api):
 def test_a_token_that_names_an_account_of_others_has_no_request_made_for_it(api, account, monkeypatch):
     """Whoever has a node has its kubeconfig: what that says is no path for the administrator's requests."""
     asked: list[str] = []
-    monkeypatch.setattr(api, "token", lambda *words: asked.append("/".join(words)) or "")
+
+    def ask(*words: str) -> str:
+        asked.append("/".join(words))
+        return ""
+
+    monkeypatch.setattr(api, "token", ask)
     for check in (True, False):
         with pytest.raises(NodewardError, match="none of Calico's"):
             Cluster(api).run({**REFUSED, "service_account": account}, check=check)
