@@ -61,7 +61,7 @@ def test_incident_c_with_the_manifest(api: ApiServer, admin: KubernetesApi) -> N
     assert (veth_mtu(api), template(api)["spec"]) == ("1450", before)
     done = run(admin)
     assert (done["changes"], done["diff"]) == (foretold["changes"], foretold["diff"])
-    assert (veth_mtu(api), places.get(template(api), NOTE)) == ("1430", "1430")
+    assert (veth_mtu(api), places.get(template(api), NOTE)) == ("1430", "1430 was 1450")
     assert done["rollout"][-1].endswith("3 of 3 pods are ready anew")
     assert done["facts"]["calico_mtu"]["pods_with_the_old_mtu"] == {"default": {"Pod/consul-0": 1}}
     version = read(api, "configmap", "calico-config", "--namespace=kube-system")["metadata"]["resourceVersion"]
@@ -82,7 +82,7 @@ def test_one_rollout_for_the_mtu_and_the_probes_and_one_back(api: ApiServer, adm
     probes = {**defaults, "allow": ["calico_rollout"]}
     calico_probes.run(admin, probes, False, WAITING, jmespath.search)
     now = template(api)
-    assert (now["metadata"]["generation"], places.get(now, NOTE)) == (2, "1430")
+    assert (now["metadata"]["generation"], places.get(now, NOTE)) == (2, "1430 was 1450")
     assert run(admin)["changed"] is False
 
     run(admin, rollout=False, state="restored")
