@@ -95,8 +95,8 @@ api: test-tools ## run the tests against a real Kubernetes API server and etcd (
 fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for pytest)
 	@$(stages) fleet -- $(ARGS)
 
-drills: test-tools ## replay the incidents on a lab: the failure, then the cure (ARGS for pytest)
-	@$(stages) drills -- $(ARGS)
+drills: test-tools ## replay all incidents on a lab: the failure, then the cure (ARGS for pytest)
+	@$(stages) all-drills -- $(ARGS)
 
 bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (two minutes)
 	@PYTHONPATH='$(CURDIR)/.ansible/collections:$(CURDIR)' .venv/bin/python -m tests.bench

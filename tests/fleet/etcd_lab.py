@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import threading
@@ -36,6 +37,27 @@ class EtcdLab(Etcd):
             if told["leader"] == told["header"]["member_id"]:
                 return node
         raise LabError("etcd has no leader")
+
+    def lead(self, node: str, timeout: float = 60.0) -> None:
+        """Have this node lead; a member that has to catch up first does not take it over at once."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, LabError):
+                leader = self.leader()
+                if leader == node:
+                    return
+                target = self.status(node)["header"]["member_id"]
+                self.call(leader, "/v3/maintenance/transfer-leadership", {"targetID": target}, 10.0)
+            time.sleep(0.1)
+        raise LabError(f"etcd on {node} does not lead after {timeout:g} s")
+
+    def metrics(self, node: str) -> dict[str, float]:
+        """A member's own metrics, by name and labels as they are written."""
+        line = self.connection(node, 10.0)
+        line.request("GET", "/metrics")
+        lines = line.getresponse().read().decode().splitlines()
+        line.close()
+        return {name: float(value) for name, _, value in (each.rpartition(" ") for each in lines if each[:1] != "#")}
 
     def fill(self, megabytes: int) -> None:
         """Write so much, delete it and compact: the space stays with the database."""
@@ -105,11 +127,13 @@ class EtcdLab(Etcd):
 class Writer:
     """Puts numbered keys, one after the other through all members in turn, until it is stopped.
 
-    ``acknowledged`` has every key that etcd said it has, with when. A key that was not acknowledged is tried again
-    at the next member. ``fewest`` is the smallest number of members that took a linearizable read at once.
+    ``acknowledged`` has every key that etcd said it has, with when. A key that was not acknowledged within
+    ``patience`` seconds is tried again at the next member. ``fewest`` is the smallest number of members that took a
+    linearizable read at once.
     """
 
     cluster: EtcdLab
+    patience: float = 0.4
     acknowledged: list[tuple[int, float]] = field(default_factory=list)
     fewest: int = len(NODES)
     tried: int = 0
@@ -148,7 +172,7 @@ class Writer:
             node = NODES[turn % len(NODES)]
             turn += 1
             try:
-                line = lines.setdefault(node, self.cluster.connection(node, 0.4))
+                line = lines.setdefault(node, self.cluster.connection(node, self.patience))
                 ask(line, "/v3/kv/put", {"key": coded(f"w/{number:08}"), "value": coded("x" * 64)})
                 self.acknowledged.append((number, time.monotonic()))
                 number += 1

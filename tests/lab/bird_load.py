@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.lab import bird, process
+from tests.lab import bird, throttle
 from tests.lab.lab import Lab
 
 _BATCH = 200  # pairs: with many more, BIRD's netlink socket overflows and it never hears of some names
@@ -33,25 +33,15 @@ def prefer(lab: Lab, node: str, pid: int) -> None:
     lab.run(node, f"renice -n -20 -p {pid}; [ ! -e {group} ] || echo -20 > {group}")
 
 
-@contextlib.contextmanager
-def quota(lab: Lab, node: str, percent: int) -> Iterator[None]:
-    """Let BIRD's container use so many percent of a core, by a control group of this machine (cgroup v1)."""
-    group, network = Path(f"/sys/fs/cgroup/cpu/{lab.netns(node).name}-quota"), os.stat(lab.netns(node)).st_ino
-    group.mkdir(exist_ok=True)
-    (group / "cpu.cfs_period_us").write_text("100000\n")
-    (group / "cpu.cfs_quota_us").write_text(f"{percent}000\n")
-    (group / "cpu.shares").write_text("262144\n")  # the most: as for prefer, which counts only within a group
-    try:
-        for each in process.in_network([network]):
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                if Path(f"/proc/{each.pid}/comm").read_text().strip() in ("runsvdir", "runsv", "bird", "bird6"):
-                    (group / "cgroup.procs").write_text(f"{each.pid}\n")
-        yield
-    finally:
-        while pids := (group / "cgroup.procs").read_text().split():
-            with contextlib.suppress(ProcessLookupError):
-                (group.parent / "cgroup.procs").write_text(pids[0])
-        group.rmdir()
+def quota(lab: Lab, node: str, percent: int) -> contextlib.AbstractContextManager[None]:
+    """Let BIRD's container use so many percent of a core."""
+    return throttle.processor(lab, node, percent, _is_birds)
+
+
+def _is_birds(pid: int) -> bool:
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        return Path(f"/proc/{pid}/comm").read_text().strip() in ("runsvdir", "runsv", "bird", "bird6")
+    return False
 
 
 def spin(lab: Lab, node: str, remembered: int = _REMEMBERED, live: int = _LIVE) -> None:

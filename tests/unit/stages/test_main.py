@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.stages import __main__ as command
-from tests.stages.catalogue import STAGES
+from tests.stages.catalogue import BY_NAME, STAGES
 from tests.stages.model import Stage, Step
 
 TESTS = Step("tests", ("pytest", "tests/x"), report=Path("x.xml"))
 COVERAGE = Step("coverage", ("coverage", "report"))
 STAGE_LIST = (Stage("a", (TESTS, COVERAGE), 60), Stage("b", (TESTS,), 60))
+BY_NAME_LIST = (Stage("c", (TESTS,), 60),)
 WORDS = ("pytest", "tests/x", "-k", "one two")
 
 CASES = [
     ("all", [], ["a", "b"], ("pytest", "tests/x"), 3),
+    ("one that is not among all", ["c"], ["c"], ("pytest", "tests/x"), 1),
     ("one", ["b"], ["b"], ("pytest", "tests/x"), 1),
     ("in the list's order", ["b", "a"], ["a", "b"], ("pytest", "tests/x"), 3),
     ("no words after --", ["a", "--"], ["a"], ("pytest", "tests/x"), 2),
@@ -33,6 +35,7 @@ def ran(monkeypatch) -> list[Stage]:
         return 0
 
     monkeypatch.setattr(command, "STAGES", STAGE_LIST)
+    monkeypatch.setattr(command, "BY_NAME", BY_NAME_LIST)
     monkeypatch.setattr(command, "run_stages", keep)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     return stages
@@ -57,7 +60,8 @@ def test_an_unknown_stage_is_refused(ran, capsys):
 
 
 def test_the_list_is_sound():
-    names = [stage.name for stage in STAGES]
+    known = (*STAGES, *BY_NAME)
+    names = [stage.name for stage in known]
     assert len(set(names)) == len(names)
-    assert all(stage.steps for stage in STAGES)
+    assert all(stage.steps for stage in known)
     assert sum(stage.limit for stage in STAGES) < 90 * 60, "CI gives the whole run 90 minutes"
