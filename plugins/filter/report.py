@@ -144,8 +144,11 @@ def _node(host: str, variables: Mapping[str, Any], check_mode: bool) -> Node:
     node["held_back_by"] = list(variables.get("node_held_back") or variables.get("etcd_held_back") or [])
     node["facts"] = {}
     for result in results:
-        for trap, facts in result.get("facts", {}).items():  # of a trap of both, the node's and the cluster's part
-            node["facts"][trap] = {**node["facts"].get(trap, {}), **facts}
+        for trap, facts in result.get("facts", {}).items():
+            known = node["facts"].get(trap)
+            # of a trap of both, the node's and the cluster's part
+            is_both = isinstance(known, Mapping) and isinstance(facts, Mapping)
+            node["facts"][trap] = {**known, **facts} if is_both else facts
     return node
 
 
