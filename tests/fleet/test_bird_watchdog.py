@@ -205,13 +205,17 @@ def test_a_supervisor_that_does_not_restart_is_an_alarm(fleet: Fleet) -> None:
     daemon = main_pid(fleet)
     lab.run(NODE, f"sed -i 's/{{/{{\"restart_patience\": 5,/' {CONFIG}; systemctl reload {UNIT}")
     lab.run(NODE, f"{bird.CONTAINER} exec sv once /etc/service/enabled/bird")
-    with bird_load.busy(lab, NODE, pid, CONTROL):
-        heard(fleet, since, "kill")
-    assert heard(fleet, since, "not_restarted")["pid"] == str(pid)
-    assert bird.pid(lab, NODE, "bird") == 0
-    bird.until(lambda: metric(fleet, 'state{daemon="bird",state="not_restarted"}') == 1, "the metric")
-    assert [each["event"] for each in events(lab, NODE) if each["at"] > since] == ["kill", "not_restarted"]
-    lab.run(NODE, f"{bird.CONTAINER} exec sv up /etc/service/enabled/bird")
+    try:
+        with bird_load.busy(lab, NODE, pid, CONTROL):
+            heard(fleet, since, "kill")
+        assert heard(fleet, since, "not_restarted")["pid"] == str(pid)
+        assert bird.pid(lab, NODE, "bird") == 0
+        bird.until(lambda: metric(fleet, 'state{daemon="bird",state="not_restarted"}') == 1, "the metric")
+        # where others take the cores meanwhile it waits at first, and that is an alarm
+        seen = [each for each in events(lab, NODE) if each["at"] > since and each.get("reason") != "starved"]
+        assert [each["event"] for each in seen] == ["kill", "not_restarted"]
+    finally:
+        lab.run(NODE, f"{bird.CONTAINER} exec sv up /etc/service/enabled/bird")
     settled(fleet)
     assert main_pid(fleet) == daemon, "it read its configuration again without a restart"
 
