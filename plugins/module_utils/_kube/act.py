@@ -142,14 +142,14 @@ class _Run:
 
         Not those of a way back: the journal says what was before until that is there.
         """
+        if self._known is None:
+            self._known = ClusterJournal(self._api).entries
         if self._forgets:
             return
         for trap in dict.fromkeys(change.trap for change in changes):
             own = [change for change in changes if change.trap == trap]
             kept = {c.target: (objects.kept(c.before), objects.kept(c.after)) for c in own}
-            journal = ClusterJournal(self._api)
-            self._known = journal.entries if self._known is None else self._known
-            journal.record(trap, kept, dry_run=self._orders.check_mode)
+            ClusterJournal(self._api).record(trap, kept, dry_run=self._orders.check_mode)
         self._noted += [] if self._orders.check_mode else changes
 
     def _sent(self, present: Item, ref: Ref, changes: Sequence[FieldChange], dry_run: bool) -> Item:

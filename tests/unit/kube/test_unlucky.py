@@ -65,6 +65,14 @@ def test_a_restore_that_breaks_off_before_its_patch_is_finished_by_the_next(api)
     assert (places.get(api.get(NODE.path), "/spec"), api.get(JOURNAL)) == (first, None)
 
 
+def test_a_restore_that_is_undone_is_still_known(api):
+    harden(anew(api))
+    known = entries(api)
+    with pytest.raises(NodewardError, match="put back"):
+        harden(anew(api, lambda _name: False), state="restored")
+    assert (timeout(api), entries(api)) == (60, known)
+
+
 def test_a_restore_forgets_nothing_that_another_run_hardened_meanwhile(api):
     harden(anew(api))
     fleet = anew(api)
