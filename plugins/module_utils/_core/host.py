@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import sys
 import time
@@ -37,6 +38,9 @@ LOCK_INTERVAL = 0.2  # seconds
 # Bytes; nothing we read comes near, and what is larger or has no end must not take the node's memory.
 LARGEST_FILE = 16 * 1024 * 1024
 PIECE = 64 * 1024
+
+# One that ended, and that nobody asked how yet, has no mounts: EINVAL (fs/proc_namespace.c, mounts_open_common).
+MOUNTS_OF_A_PROCESS = re.compile(r"/proc/[0-9]+/mount(info|s)")
 
 # Seconds for one command; systemd itself gives up on a unit after 90 (DefaultTimeoutStartSec=).
 COMMAND_PATIENCE = 150
@@ -169,7 +173,8 @@ class LocalHost:
             with open(self._path(path), "rb", opener=_without_waiting) as stream:
                 return _all_of(stream, path).decode(ENCODING, BYTES_SURVIVE)
         except OSError as error:
-            if error.errno in gone:
+            has_ended = error.errno == errno.EINVAL and MOUNTS_OF_A_PROCESS.fullmatch(path)
+            if error.errno in gone or has_ended:
                 return None
             raise OSError(error.errno, error.strerror, path) from error  # reading alone does not name it
 

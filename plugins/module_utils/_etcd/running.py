@@ -30,9 +30,10 @@ def find(host: Host) -> list[Running]:
 
 
 def _running(host: Host, pid: int) -> Iterator[Running]:
-    arguments = tuple(_words(host.read_text(f"/proc/{pid}/cmdline")))
     cgroup = host.read_text(f"/proc/{pid}/cgroup") or ""
     environment = dict(word.partition("=")[::2] for word in _words(host.read_text(f"/proc/{pid}/environ")))
+    # last of all: one that ended has no arguments, and its environment was read from one that had not
+    arguments = tuple(_words(host.read_text(f"/proc/{pid}/cmdline")))
     found = services(cgroup)
     running = Running(
         pid,
