@@ -44,6 +44,7 @@ from .bird_watchdog_decision import (
     decide,
     metrics,
     share,
+    wanted,
     weigh,
 )
 from .bird_watchdog_io import (
@@ -240,11 +241,11 @@ class Watchdog:
     def tell(self, priority: int, event: str, process: Process, text: str, **more: Any) -> None:
         """Write an event to the journal of systemd and, where it is more than information, to the file."""
         now, samples = clock(), self.tracks[process.name].samples[-2:]
-        used, wanted = (round(share(each), 1) for each in (samples, [sample.wanted for sample in samples]))
+        used, would = (round(share(each), 1) for each in (samples, wanted(samples)))
         age, limit = round(now - process.start / TICKS), round(100 * samples[-1].limit if samples else 100)
         fields = {"event": event, "daemon": process.name, "pid": process.pid, "age": age}
-        fields |= {"share": used, "wanted": wanted, "limit": limit, **more}
-        text += f" ({used} % of a core, of {limit} % that it may use; it wanted {wanted} %; up for {age} s)"
+        fields |= {"share": used, "wanted": would, "limit": limit, **more}
+        text += f" ({used} % of a core, of {limit} % that it may use; it wanted {would} %; up for {age} s)"
         text = f"{process.name}[{process.pid}] {text}"
         lines = [f"MESSAGE={text}", f"PRIORITY={priority}", "SYSLOG_IDENTIFIER=nodeward-bird-watchdog"]
         lines += [f"NODEWARD_{key.upper()}={value}" for key, value in fields.items()]

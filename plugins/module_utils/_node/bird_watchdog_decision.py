@@ -76,17 +76,15 @@ class Sample(NamedTuple):
     """CPU seconds that a process has used at a moment, seconds that it has waited for a core, and what it may use.
 
     The wait is on a node that is busy, or while its control group is throttled. The limit is a part of one core.
+    ``busy`` is what all processes of the node have used, and ``stolen`` what its hypervisor gave to others meanwhile.
     """
 
     at: float
     cpu: float
     wait: float = 0.0
     limit: float = 1.0
-
-    @property
-    def wanted(self) -> Sample:
-        """Return what it would have used, had it never waited."""
-        return Sample(self.at, self.cpu + self.wait)
+    busy: float = 0.0
+    stolen: float = 0.0
 
 
 class Answer(NamedTuple):
@@ -104,6 +102,22 @@ def share(samples: Sequence[Sample]) -> float:
         return 0.0
     before, now = samples[-2:]
     return round(100.0 * (now.cpu - before.cpu) / (now.at - before.at), 6)
+
+
+def wanted(samples: Sequence[Sample]) -> list[Sample]:
+    """Return what it would have used, had it never waited, and had no hypervisor taken its core away.
+
+    A virtual machine counts a process whose core is away neither as one that runs nor as one that waits. What is taken
+    from the node is taken from those that run: from each of them in proportion to what it used.
+    """
+    found = list(samples[:1])
+    for before, now in zip(samples, samples[1:]):
+        used, busy = now.cpu - before.cpu, now.busy - before.busy
+        known = used + now.wait - before.wait
+        lost = used * max(now.stolen - before.stolen, 0.0) / busy if busy > 0 else 0.0
+        most = max(known, now.at - before.at)
+        found.append(Sample(now.at, found[-1].cpu + min(known + lost, most)))
+    return found
 
 
 def hot_since(samples: Sequence[Sample], threshold: float, window: float) -> float:
@@ -141,9 +155,9 @@ def decide(samples: Sequence[Sample], age: float, kills: Sequence[float], due: f
     """
     now = samples[-1].at
     used = hot_since(samples, config.threshold, config.window)
-    wanted = hot_since([each.wanted for each in samples], config.threshold, config.window)
-    if now - wanted < config.window:
-        return HOT if max(used, wanted) < now else CALM
+    would = hot_since(wanted(samples), config.threshold, config.window)
+    if now - would < config.window:
+        return HOT if max(used, would) < now else CALM
     if min([age, *(now - kill for kill in kills)]) < config.cooldown:
         return COOLDOWN if now - used >= config.window else HOT
     if now - used < config.window:
@@ -208,7 +222,7 @@ def metrics(tracks: Mapping[str, Track], booted: float) -> str:
     """Return them as node-exporter's textfile collector reads them; ``booted`` is in seconds since 1970."""
     families: dict[tuple[str, str, str], Callable[[Track], dict[str, float]]] = {
         ("cpu_share", "gauge", ""): lambda track: {"": share(track.samples) / 100},
-        ("cpu_wanted", "gauge", ""): lambda track: {"": share([each.wanted for each in track.samples[-2:]]) / 100},
+        ("cpu_wanted", "gauge", ""): lambda track: {"": share(wanted(track.samples[-2:])) / 100},
         ("cpu_limit", "gauge", ""): lambda track: {"": track.samples[-1].limit if track.samples else 1.0},
         ("last_kill_timestamp_seconds", "gauge", ""): lambda track: {
             "": round(booted + track.kills[-1]) if track.kills else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, Optional
@@ -62,7 +63,17 @@ Read = Callable[[str], Optional[str]]  # the text of a file, None or '' where th
 def measure(at: float, cpu: float, folder: str, read: Read, groups: str) -> Sample:
     """Return the sample of a process by its folder in /proc. Where the kernel does not count waits, it never waited."""
     _, wait, *_ = [*(read(f"{folder}/schedstat") or "").split(), "0", "0"]  # nanoseconds: ran, waited to run
-    return Sample(at, cpu, int(wait) / 1e9, limit(read(f"{folder}/cgroup") or "", read, groups))
+    least = limit(read(f"{folder}/cgroup") or "", read, groups)
+    return Sample(at, cpu, int(wait) / 1e9, least, *node_times(read(f"{posixpath.dirname(folder)}/stat") or ""))
+
+
+def node_times(stat: str) -> tuple[float, float]:
+    """Return for how many seconds the node's cores were busy, and for how many its hypervisor had them (steal)."""
+    words = stat.partition("\n")[0].split()  # proc(5): cpu, user, nice, system, idle, iowait, irq, softirq, steal
+    if words[:1] != ["cpu"] or len(words) < 9:
+        return 0.0, 0.0
+    user, nice, system, _, _, irq, softirq, steal = (int(word) / TICKS for word in words[1:9])
+    return user + nice + system + irq + softirq, steal
 
 
 def limit(groups: str, read: Read, root: str) -> float:

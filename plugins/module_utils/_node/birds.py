@@ -77,7 +77,7 @@ def observe(host: Host) -> tuple[Bird, ...]:
         now = _look(host, pid)
         if before and now and before[0] == now[0]:
             samples = (before[1], now[1])
-            used, wanted = (watchdog.share(each) for each in (samples, [sample.wanted for sample in samples]))
+            used, wanted = (watchdog.share(each) for each in (samples, watchdog.wanted(samples)))
             found = reading.links(*(host.read_text(f"/proc/{pid}/net/{name}") or "" for name in ("dev", "igmp")))
             age = round(uptime - now[0].start / watchdog.TICKS)
             used, wanted, limit = (round(each, 1) for each in (used, wanted, 100 * now[1].limit))

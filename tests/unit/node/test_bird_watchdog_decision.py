@@ -58,6 +58,12 @@ def limited(*shares: float, to: float, wanted: float = 100.0) -> list[Sample]:
     return [Sample(each.at, each.cpu, would.cpu - each.cpu, to) for each, would in alike]
 
 
+def robbed(used: float, waited: float, busy: float, stolen: float, count: int = 24) -> list[Sample]:
+    """Return samples on a node whose cores were busy, and stolen, for so many percent of one core all the while."""
+    times = [0.05 * at for at in range(count + 1)]  # 5 s, in percent
+    return [Sample(1000.0 + 100 * at, used * at, waited * at, 1.0, busy * at, stolen * at) for at in times]
+
+
 FULL = [100.0] * 24  # 120 s
 NOW = recorded(*FULL)[-1].at
 
@@ -100,6 +106,11 @@ DECISIONS: list[tuple[str, list[Sample], float, list[float], float | None, str]]
     ("starved after a kill", limited(*[33.0] * 24, to=1.0), OLD, [NOW - 299.0], None, "hot"),
     ("half a core, just killed", limited(*[50.0] * 24, to=0.5), OLD, [NOW - 299.0], None, "hot"),
     ("a limit in which honest work spins", limited(*[10.0] * 24, to=0.1), OLD, [], None, "starved"),
+    ("its core is the hypervisor's for a fifth of the time", robbed(80, 0, 160, 40), OLD, [], None, "starved"),
+    ("so it is, and others want the rest", robbed(50, 30, 160, 40), OLD, [], None, "starved"),
+    ("the hypervisor takes cores, and it uses little", robbed(30, 0, 160, 40), OLD, [], None, "calm"),
+    ("the hypervisor takes many cores of a large node", robbed(70, 0, 3000, 300), OLD, [], None, "calm"),
+    ("one that is killed without a thought of it", robbed(90, 0, 180, 20), OLD, [], None, "due"),
     ("the limit was lowered just now", [*limited(*[50.0] * 24, to=1.0)[:-1], limited(*[50.0] * 24, to=0.5)[-1]],
      OLD, [], None, "starved"),
 ]  # fmt: skip
