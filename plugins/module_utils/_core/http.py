@@ -21,6 +21,8 @@ from .errors import NodewardError
 
 PATIENCE = 5.0  # seconds for one step of one exchange
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes
+# Where to connect to what listens on every address of the node.
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "::1"}  # noqa: S104 - named to be replaced
 
 _Connection = Union[http.client.HTTPConnection, http.client.HTTPSConnection]
 

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .._core.http import Request
+from .._core.http import LOOPBACK, Request
 from .flavours import Running
 
 _SECTION = "client-transport-security."
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "::1"}  # noqa: S104 - named to be replaced
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._core.host import Host
+from .._core.http import LOOPBACK
 from .._kube.quantity import quantity
 from . import kubelet_file, pid_use, processes
 from .kubelet_file import ConfigFile
@@ -198,7 +199,7 @@ def _healthz(texts: list[str], flags: Mapping[str, str]) -> str:
     port = _last_number("healthzPort", texts, flags.get("healthz-port"))
     given = [kubelet_file.word_at("healthzBindAddress", text) for text in reversed(texts)]
     address = flags.get("healthz-bind-address") or next((each for each in given if each), "127.0.0.1")
-    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - named to be replaced
+    loopback = LOOPBACK.get(address, address)
     bracketed = f"[{loopback}]" if ":" in loopback else loopback
     return "" if port == 0 else f"http://{bracketed}:{port or 10248}/healthz"
 

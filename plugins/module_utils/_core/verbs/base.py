@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from ..errors import NodewardError
 from ..files import BYTES_SURVIVE, ENCODING
@@ -29,6 +30,27 @@ class Reason:
     severity: str = "medium"
     disrupts: str = ""
     way_back: str = ""
+
+
+Self = TypeVar("Self", bound="FollowUp")
+
+
+class FollowUp:
+    """A verb that makes what was written before it take effect: it has no state of its own."""
+
+    before: ClassVar[None] = None
+    after: ClassVar[None] = None
+    follows: ClassVar[bool] = True
+
+    def present(self, host: Host) -> None:
+        """Return nothing: what takes effect follows the files."""
+
+    def check(self, host: Host) -> None:
+        """Nothing can be told before the files are written."""
+
+    def inverse(self: Self) -> Self:
+        """Return what to do once everything else was put back: the same again."""
+        return self
 
 
 def still(target: str, present: str | None, expected: str | None) -> None:

@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .. import netplan, network_manager
 from ..host import Host
-from .base import Reason
+from .base import FollowUp, Reason
 
 PROFILE, NETPLAN = KINDS = ("profile", "netplan")
 
 
 @dataclass(frozen=True)
-class LoadProfile:
+class LoadProfile(FollowUp):
     """Have NetworkManager read the file of a profile, or it would bring the link up as it was the next time.
 
     That is when a cable was out for some seconds, and with 'nmcli connection modify' it would write the file as it was.
@@ -22,19 +21,10 @@ class LoadProfile:
 
     path: str
     reason: Reason
-    before: None = None
-    after: None = None
-    follows: ClassVar[bool] = True
 
     @property
     def target(self) -> str:
         return f"{PROFILE} {self.path}"
-
-    def present(self, host: Host) -> None:
-        """Return nothing: what is in memory follows the file."""
-
-    def check(self, host: Host) -> None:
-        """Nothing can be told before the file is written."""
 
     def act(self, host: Host) -> None:
         if self._is_known(host):
@@ -44,15 +34,12 @@ class LoadProfile:
         if self._is_known(host):
             network_manager.require_loaded(host, self.path)
 
-    def inverse(self) -> LoadProfile:
-        return self
-
     def _is_known(self, host: Host) -> bool:
         return network_manager.runs(host) and host.read_text(self.path) is not None
 
 
 @dataclass(frozen=True)
-class GenerateNetplan:
+class GenerateNetplan(FollowUp):
     """Have netplan write its backend's files anew from /etc/netplan, as it does at boot.
 
     ``path`` is the one of the link; ``mtu`` is what it must set then, None where nothing is known of it.
@@ -61,19 +48,10 @@ class GenerateNetplan:
     path: str
     reason: Reason
     mtu: int | None = None
-    before: None = None
-    after: None = None
-    follows: ClassVar[bool] = True
 
     @property
     def target(self) -> str:
         return f"{NETPLAN} {self.path}"
-
-    def present(self, host: Host) -> None:
-        """Return nothing: what is generated follows the files in /etc/netplan."""
-
-    def check(self, host: Host) -> None:
-        """Nothing can be told before the file is written."""
 
     def act(self, host: Host) -> None:
         if netplan.is_there(host):

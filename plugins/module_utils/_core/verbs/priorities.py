@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from .. import io_priority
 from ..errors import NodewardError
 from ..host import Host
 from ..host_processes import on_the_host, threads
-from .base import Reason
+from .base import FollowUp, Reason
 
 IO_PRIORITY = "io-priority"
 PROGRAM = "etcd"
@@ -20,7 +19,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class SetIoPriority:
+class SetIoPriority(FollowUp):
     """Give every thread of etcd the highest best-effort priority where ``path`` is there, else none of its own.
 
     ``path`` is our file that gives it at the next start.
@@ -28,19 +27,10 @@ class SetIoPriority:
 
     path: str
     reason: Reason
-    before: None = None
-    after: None = None
-    follows: ClassVar[bool] = True
 
     @property
     def target(self) -> str:
         return f"{IO_PRIORITY} {self.path}"
-
-    def present(self, host: Host) -> None:
-        """Return nothing: what runs follows the file."""
-
-    def check(self, host: Host) -> None:
-        """Nothing can be told before the file is written."""
 
     def act(self, host: Host) -> None:
         for _round in range(ROUNDS):
@@ -55,9 +45,6 @@ class SetIoPriority:
                 where=self.target,
                 remedy="See what else sets it (ionice -p PID)",
             )
-
-    def inverse(self) -> SetIoPriority:
-        return self
 
     def _wanted(self, host: Host) -> int:
         return io_priority.NONE if host.read_text(self.path) is None else io_priority.HIGHEST

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from ..errors import NodewardError
 from ..host import Host
-from .base import Reason, still, took
+from .base import FollowUp, Reason, still, took
 
 RESTART, RELOAD, START = KINDS = ("restart", "reload", "start")
 
@@ -56,7 +56,7 @@ class RestartUnit:
 
 
 @dataclass(frozen=True)
-class ReloadUnit:
+class ReloadUnit(FollowUp):
     """Have systemd read the files of a unit anew; what runs in it goes on, under its new limits at once.
 
     ``wanted`` are properties that the unit must have then, as ``systemctl show`` prints them ('TasksMax=512').
@@ -65,19 +65,10 @@ class ReloadUnit:
     unit: str
     reason: Reason
     wanted: Sequence[str] = ()
-    before: None = None
-    after: None = None
-    follows: ClassVar[bool] = True
 
     @property
     def target(self) -> str:
         return f"{RELOAD} {self.unit}"
-
-    def present(self, host: Host) -> None:
-        """Return nothing: a reload has no state."""
-
-    def check(self, host: Host) -> None:
-        """Nothing can be told before the files are written."""
 
     def act(self, host: Host) -> None:
         # NeedDaemonReload does not tell: systemd 252 says no when the folder of a new drop-in is new as well
@@ -99,7 +90,7 @@ class ReloadUnit:
 
 
 @dataclass(frozen=True)
-class StartUnit:
+class StartUnit(FollowUp):
     """Start a unit of ours whose file is there, or stop it where the file has been taken away.
 
     ``calendar`` is what a timer's OnCalendar= will say, so that systemd may judge it before anything is written.
@@ -108,16 +99,10 @@ class StartUnit:
     unit: str
     reason: Reason
     calendar: str = ""
-    before: None = None
-    after: None = None
-    follows: ClassVar[bool] = True
 
     @property
     def target(self) -> str:
         return f"{START} {self.unit}"
-
-    def present(self, host: Host) -> None:
-        """Return nothing: what runs follows the file."""
 
     def check(self, host: Host) -> None:
         if self.calendar:
@@ -137,9 +122,6 @@ class StartUnit:
         state = active_state(host, self.unit)
         if (state == "active") != self._is_there(host):
             raise NodewardError(what=f"is {state}", where=self.unit, remedy=f"See systemctl status {self.unit}")
-
-    def inverse(self) -> StartUnit:
-        return self
 
     def _is_there(self, host: Host) -> bool:
         return host.read_text(f"/etc/systemd/system/{self.unit}") is not None
