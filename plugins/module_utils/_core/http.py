@@ -68,7 +68,7 @@ def send(request: Request) -> Answer:
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise NodewardError(
             what=f"does not answer ({_said(error)})",
-            where=_place(request.url),
+            where=place(request.url),
             remedy="See that it runs and can be reached from the node",
         ) from error
 
@@ -86,7 +86,7 @@ def stream(request: Request) -> Iterator[bytes]:
             yield from iter(answer.readline, b"")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise NodewardError(
-            what=f"broke off ({_said(error)})", where=_place(request.url), remedy="See that it runs, then run again"
+            what=f"broke off ({_said(error)})", where=place(request.url), remedy="See that it runs, then run again"
         ) from error
 
 
@@ -118,7 +118,7 @@ def _in_memory(text: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-def _place(url: str) -> str:
+def place(url: str) -> str:
     """Return scheme, host and port; a user and a password that stand before them are left out."""
     try:
         parts = urlsplit(url)

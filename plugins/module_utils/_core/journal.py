@@ -30,13 +30,15 @@ class Entry:
     """One place: its state before our first change and after our last one; None means absent.
 
     ``disrupts`` is the word of consent that going back needs. A follow-up (FOLLOW_UPS: a unit that was reloaded
-    or restarted) has no state: both are None.
+    or restarted) has no state: both are None. ``earlier`` is the ``after`` of before, where a run may have broken off
+    between writing this down and doing it.
     """
 
     trap: str
     before: str | None
     after: str | None
     disrupts: str = ""
+    earlier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,12 @@ class Journal:
         return Journal(tuple((target, entry) for target, entry in self.entries if target not in targets))
 
     def encode(self) -> str:
-        body = {"format": FORMAT, "entries": {target: asdict(entry) for target, entry in self.entries}}
+        body = {"format": FORMAT, "entries": {target: _shown(entry) for target, entry in self.entries}}
         return json.dumps(body, indent=1) + "\n"
+
+
+def _shown(entry: Entry) -> dict[str, str | None]:
+    return {name: text for name, text in asdict(entry).items() if name != "earlier" or text is not None}
 
 
 class UnreadableJournalError(NodewardError):
@@ -112,7 +118,7 @@ def _is_sound(target: str, entry: Entry) -> bool:
     states = (entry.before, entry.after)
     if not all(isinstance(text, str) for text in (entry.trap, entry.disrupts)):
         return False
-    if not all(state is None or _can_be_written(state) for state in states):
+    if not all(state is None or _can_be_written(state) for state in (*states, entry.earlier)):
         return False
     kind, _space, place = target.partition(" ")
     if not _can_be_written(place) or "\0" in place:

@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.journal import Entry
-from . import conflict, install, objects, places, restart, rollout
+from . import conflict, install, objects, places, restart, rollout, undo
 from .client import ApiError, is_passing
 from .cluster_journal import ClusterJournal
 from .objects import ClusterPlan, FieldChange, Ref
 from .port import Api, Item
 from .rollout import Waiting
-
-# Seconds for which a way back is tried again.
-PATIENCE = 60.0
 
 # What the server itself keeps in an object, and no change of ours.
 _SERVERS_OWN = ("/metadata/resourceVersion", "/metadata/generation", "/metadata/managedFields", "/status")
@@ -111,31 +108,34 @@ class _Run:
         """Try all patches, then make them. Raises ApiError, with status 409 where an object is newer than was read."""
         foretold: dict[Ref, Item] = {}
         for ref in objects.refs(now):
-            foretold[ref] = self._sent(plan.captured[ref.path], ref, _of(now, ref), dry_run=True)
-            _require_kept(ref, foretold[ref], _of(now, ref))
+            foretold[ref] = self._sent(plan.captured[ref.path], ref, objects.of(now, ref), dry_run=True)
+            _require_kept(ref, foretold[ref], objects.of(now, ref))
         for ref, item in foretold.items():
-            self._note(_of(now, ref))
-            if not self._orders.check_mode:
-                self._patch(plan.captured[ref.path], ref, _of(now, ref))
-            self.diffs.append(_diff(ref, plan.captured[ref.path], item))
-            self.done += _of(now, ref)
+            changes, present = objects.of(now, ref), plan.captured[ref.path]
+            self._note(changes)
+            made = item if self._orders.check_mode else self._patch(present, ref, changes)
+            self.diffs.append(_diff(ref, present, made))
+            # as it is there: going back puts back that, too
+            self.done += [replace(each, after=places.get(made, each.place)) for each in changes]
+            other = [each for each in changes if places.get(made, each.place) != each.after]
+            if other:
+                raise self.undone(_changed_on_the_way(ref, made, other))
 
-    def _patch(self, present: Item, ref: Ref, changes: Sequence[FieldChange]) -> None:
+    def _patch(self, present: Item, ref: Ref, changes: Sequence[FieldChange]) -> Item:
+        """Make a change, and return the object as it is stored then."""
         for each in self._rolled(changes):
             workload = self._api.get(each.path)
             # with OnDelete a person does it
             if workload is not None and places.get(workload, "/spec/updateStrategy/type") != "OnDelete":
                 self._before.setdefault(each, install.pods_of(self._api, workload))
         try:
-            self._sent(present, ref, changes, dry_run=False)
+            return self._sent(present, ref, changes, dry_run=False)
         except NodewardError as error:
             # no answer, or one of something in between, is also had of a patch that was stored
-            if not is_passing(error) or not self._is_stored(ref, changes):
+            stored = self._api.get(ref.path) if is_passing(error) else None
+            if stored is None or any(places.get(stored, each.place) != each.after for each in changes):
                 raise
-
-    def _is_stored(self, ref: Ref, changes: Sequence[FieldChange]) -> bool:
-        present = self._api.get(ref.path)
-        return present is not None and all(places.get(present, each.place) == each.after for each in changes)
+            return stored
 
     def _note(self, changes: Sequence[FieldChange]) -> None:
         """Write changes down before they are made; in check mode see whether we may.
@@ -206,90 +206,20 @@ class _Run:
 
         return replace(how, say=say)
 
+    def undone(self, error: NodewardError) -> NodewardError:
+        """Bring back what was before, and return the error that says so, or what is left."""
+        return undo.undone(self._api, self.done, self._known or {}, self._orders.waiting, error)
+
     def _rolled(self, changes: Sequence[FieldChange]) -> list[Ref]:
         """Return what replaces its pods for these changes."""
         node = objects.daemon_set(install.OPERATOR, "calico-node")
         found = [node if ref.kind == "Installation" else ref for ref in objects.refs(changes)]
-        return list(dict.fromkeys(ref for ref in found if ref.kind in ("DaemonSet", "Deployment")))
-
-    def undone(self, error: NodewardError) -> NodewardError:
-        """Bring back what was before, the last first, and return the error that says so, or what is left."""
-        left: list[str] = []
-        known = dict(self._known or {})
-        back = [*self._veth_mtu_of_before(known), *(change.inverse for change in reversed(self.done))]
-        for ref in objects.refs(back):
-            try:
-                self._put_back(ref, _of(back, ref))
-            except NodewardError as second:
-                left.append(f"{ref.where} ({second.what})")
-        try:
-            if not left:
-                ClusterJournal(self._api).revert([change.target for change in back], known)
-        except NodewardError as second:
-            left.append(f"{second.where} ({second.what})")
-        if left:
-            return NodewardError(
-                what=f"{error.what}. Going back failed as well, for {', '.join(left)}",
-                where=error.where,
-                remedy="Run restore as soon as the API server allows that; the journal knows what was before",
-            )
-        return NodewardError(
-            what=f"{error.what}. What this run changed was put back, and the pods go back to it",
-            where=error.where,
-            remedy=error.remedy,
-        )
-
-    def _veth_mtu_of_before(self, known: dict[str, Entry]) -> Iterator[FieldChange]:
-        """Return the way back of veth_mtu, which another module has changed, where the pods' restart for it is undone.
-
-        ``known`` of the journal is made to fit.
-        """
-        for change in self.done:
-            if change.place != restart.NOTE:
-                continue
-            ref = objects.config_map(change.ref.name.partition("/")[0], "calico-config")
-            here, before = restart.parsed(change.after), restart.parsed(change.before)
-            # what this change replaced; and what the journal had for ours then
-            values = {
-                restart.VETH_MTU: (here and here[2], before and before[0]),
-                restart.DEMAND: (change.before, change.before),
-            }
-            for place, (replaced, ours) in values.items():
-                entry = known.get(f"{ref.where} {place}")
-                if entry is None:
-                    continue
-                first, now = objects.restored(entry.before), objects.restored(entry.after)
-                back = FieldChange(change.trap, ref, place, now, replaced or first, change.why)
-                known[back.target] = replace(entry, after=objects.kept(ours or back.after))
-                if back.after == first:
-                    del known[back.target]
-                yield back
-
-    def _put_back(self, ref: Ref, changes: Sequence[FieldChange]) -> None:
-        """Patch until it is done, or the API server has not let us for a minute."""
-        clock = self._orders.waiting.clock
-        deadline = clock.now() + PATIENCE
-        while True:
-            try:
-                present = self._api.get(ref.path)
-                ours = [change for change in changes if places.get(present, change.place) == change.before]
-                patch = places.json_patch(present, objects.changed(present, ours)) if present else []
-                if patch:
-                    self._api.patch(ref.path, patch, dry_run=False)
-                return
-            except NodewardError as error:
-                if clock.now() >= deadline or not (is_passing(error) or getattr(error, "status", 0) == 409):
-                    raise
-            clock.sleep(self._orders.waiting.every)
+        return list(dict.fromkeys(ref for ref in found if ref.replaces_pods))
 
 
 def _own(item: Item) -> dict[str, Any]:
     """Return what plans are made of: not what controllers write of it, again and again."""
     return {key: each for key, each in item.items() if key not in ("metadata", "status")}
-
-
-def _of(changes: Sequence[FieldChange], ref: Ref) -> list[FieldChange]:
-    return [change for change in changes if change.ref == ref]
 
 
 def _raise(plan: ClusterPlan, more: Sequence[str]) -> None:
@@ -319,6 +249,21 @@ def _require_kept(ref: Ref, foretold: Item, changes: Sequence[FieldChange]) -> N
             remedy="See which admission webhook or feature gate does that (the dry run says the same as "
             "kubectl patch --dry-run=server)",
         )
+
+
+def _changed_on_the_way(ref: Ref, made: Item, changes: Sequence[FieldChange]) -> NodewardError:
+    """Say what the server has stored instead of what its dry run had said."""
+    told = ", ".join(
+        f"{each.place} is {objects.encoded(places.get(made, each.place)) or 'absent'} and not "
+        f"{objects.encoded(each.after) or 'absent'}"
+        for each in changes
+    )
+    return NodewardError(
+        what=f"the API server has stored something else than its dry run said: {told}",
+        where=ref.where,
+        remedy="See which admission webhook does that to real changes alone (kubectl get "
+        "mutatingwebhookconfigurations), then run again",
+    )
 
 
 def _diff(ref: Ref, present: Item, foretold: Item) -> dict[str, str]:

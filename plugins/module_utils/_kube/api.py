@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Callable
 from urllib.parse import quote
 
@@ -27,8 +27,9 @@ try:
 except ImportError:  # AnsibleK8SModule names what is missing, in the words people know
     _ERRORS = _UNREADABLE = ()
 
+from .._core import http
 from .._core.errors import NodewardError
-from .client import ApiError
+from .client import MANAGER, ApiError
 from .port import Item
 from .rollout import Waiting
 
@@ -37,11 +38,7 @@ _UNREACHED: tuple[type[Exception], ...] = (OSError, *_ERRORS)
 
 __all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "KubernetesApi", "NoAccessError", "carry_out", "connect"]
 
-# What managedFields says of our changes.
-MANAGER = "nodeward.calico"
-
 _TIMEOUT = (5, 60)  # seconds until connected, and for an answer
-_DRY = (("dryRun", "All"),)
 _PROBES = 3  # requests of which the shortest is the round trip
 
 
@@ -55,14 +52,13 @@ class KubernetesApi:
     def __init__(self, request: Callable[..., Any], configuration: Any) -> None:
         self._request = request
         self._configuration = configuration
-        self._server = str(configuration.host)
+        self._server = str(configuration.host)  # which may have a password in it
 
     def get(self, path: str) -> dict[str, Any] | None:
         return self._read(path)
 
-    def items(self, path: str, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        wanted = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
-        answer = self._read(path, [("labelSelector", wanted)] if wanted else [])
+    def items(self, path: str, selector: str = "") -> list[dict[str, Any]]:
+        answer = self._read(path, [("labelSelector", selector)] if selector else [])
         return list((answer or {}).get("items") or [])
 
     def count(self, path: str) -> int | None:
@@ -83,14 +79,14 @@ class KubernetesApi:
             raise
 
     def create(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
-        return self._call("post", path, item, _DRY if dry_run else ())
+        return self._call("post", path, item, _as_us(dry_run))
 
     def replace(self, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
-        return self._call("put", path, item, _DRY if dry_run else ())
+        return self._call("put", path, item, _as_us(dry_run))
 
     def patch(self, path: str, operations: Sequence[Item], dry_run: bool) -> dict[str, Any]:
-        query = [("fieldManager", MANAGER), *(_DRY if dry_run else ())]
-        return self._call("patch", path, list(operations), query, content_type="application/json-patch+json")
+        how = {"content_type": "application/json-patch+json"}
+        return self._call("patch", path, list(operations), _as_us(dry_run), **how)
 
     def delete(self, path: str, resource_version: str) -> None:
         try:
@@ -148,9 +144,10 @@ class KubernetesApi:
     def _error(self, method: str, path: str, error: Any) -> NodewardError:
         status = getattr(error, "status", None)
         if not status:
+            reason = _first_line(error).replace(self._server, http.place(self._server))
             return NodewardError(
-                what=f"the API server was not reached for {method.upper()} {path} ({_first_line(error)})",
-                where=self._server,
+                what=f"the API server was not reached for {method.upper()} {path} ({reason})",
+                where=http.place(self._server),
                 remedy="See that it runs and that the kubeconfig names it, then run again; what was done is not "
                 "done twice",
             )
@@ -189,6 +186,10 @@ def connect(module: Any = None, **access: Any) -> KubernetesApi:
             remedy="Give a kubeconfig that works with kubectl --kubeconfig",
         ) from error
     return KubernetesApi(client.client.request, client.configuration)
+
+
+def _as_us(dry_run: bool) -> list[tuple[str, str]]:
+    return [("fieldManager", MANAGER), *([("dryRun", "All")] if dry_run else [])]
 
 
 def _right(method: str) -> str:

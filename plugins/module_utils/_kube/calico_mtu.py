@@ -8,7 +8,7 @@ from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.plan import CONSENTS
-from . import act, install, mtu, mtu_findings, way_back
+from . import act, install, mtu, mtu_findings, rollout, way_back
 from .act import Orders
 from .install import Calico
 from .mtu import TRAP, Policy, Uplink
@@ -32,10 +32,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting) -> dict[str, Any]:
     """Set Calico's MTU, or bring back what was before, and return the module's result. Raises NodewardError."""
-    if params["pod_timeout"] < 1:
-        raise NodewardError(
-            what=f"{params['pod_timeout']} is too small", where=f"{TRAP}_pod_timeout", remedy="Give 1 or more"
-        )
+    rollout.require_limit(TRAP, params["pod_timeout"])
     orders = Orders(TRAP, params["allow"], check_mode, waiting)
     if params["state"] == "restored":
         return act.act(api, orders, lambda: way_back.planned(api, TRAP, params["rollout"]), forgets=True)

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.plan import CONSENTS
-from . import act, budget, install, probes, way_back
+from . import act, budget, install, probes, rollout, way_back
 from .act import Orders
 from .install import Calico
 from .objects import ClusterPlan
@@ -37,6 +36,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     # all words, so that one list of consents serves every module
     "allow": {"type": "list", "elements": "str", "choices": list(CONSENTS), "default": []},
     **OPTIONS,
+}
+
+# No probe waits for more than a day, and what a round trip of a minute makes is a number that the API server can hold.
+_BOUNDS = {
+    "timeout": (1, rollout.DAY),
+    "initial_delay": (0, rollout.DAY),
+    "failure_threshold": (1, rollout.DAY),
+    "other_timeout": (1, rollout.DAY),
+    "round_trip": (0, 60_000),
 }
 
 # What a JMESPath expression makes of a list of containers; Ansible has jmespath for json_query.
@@ -110,14 +118,9 @@ def _bad_expression(expression: str, what: str) -> NodewardError:
 
 
 def _require_sense(params: Mapping[str, Any]) -> None:
-    for name in ("timeout", "failure_threshold", "other_timeout", "pod_timeout"):
-        if params[name] < 1:
-            raise _no_use(name, params[name], 1)
-    for name in ("initial_delay", "round_trip"):
-        if not 0 <= (params[name] or 0) < math.inf:
-            raise _no_use(name, params[name], 0)
-
-
-def _no_use(name: str, given: float, least: int) -> NodewardError:
-    what = f"{given} is too small" if given < least else f"{given} is no number of them"
-    return NodewardError(what=what, where=f"{TRAP}_{name}", remedy=f"Give {least} or more, or leave it out")
+    rollout.require_limit(TRAP, params["pod_timeout"])
+    for name, (least, most) in _BOUNDS.items():
+        given = 0 if params[name] is None else params[name]
+        if not least <= given <= most:  # nor is nan
+            what = f"{given} is too {'small' if given < least else 'large'}"
+            raise NodewardError(what, f"{TRAP}_{name}", f"Give {least} to {most}, or leave it out")

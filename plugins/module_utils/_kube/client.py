@@ -13,6 +13,9 @@ from .kubeconfig import Access
 
 _Read = TypeVar("_Read")
 
+# What managedFields says of our changes.
+MANAGER = "nodeward.calico"
+
 
 class ApiError(NodewardError):
     """An answer other than yes; ``status`` is HTTP's."""
@@ -85,4 +88,4 @@ class Client:
 
 
 def _query(dry_run: bool) -> str:
-    return "?dryRun=All" if dry_run else ""
+    return f"?fieldManager={MANAGER}" + "&dryRun=All" * dry_run

@@ -34,7 +34,10 @@ class ClusterJournal:
         entries = dict(self.entries)
         for target, (before, after) in changes.items():
             known = entries.get(target)
-            entries[target] = replace(known, after=after) if known else Entry(trap, before, after)
+            if known is None:
+                entries[target] = Entry(trap, before, after)
+            elif known.after != after:
+                entries[target] = replace(known, after=after, earlier=known.after)
         self._write(entries, dry_run)
 
     def forget(self, targets: list[str]) -> None:
@@ -73,7 +76,7 @@ class ClusterJournal:
 
 
 def _require_json(target: str, entry: Entry) -> None:
-    for text in (entry.before, entry.after):
+    for text in (entry.before, entry.after, entry.earlier):
         try:
             json.loads(text or "null")
         except ValueError as error:

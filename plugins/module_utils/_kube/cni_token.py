@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting) -> dict[str, Any]:
     """Replace calico-node's pod on one node where its token is refused or about to expire. Raises NodewardError."""
+    rollout.require_limit(TRAP, params["pod_timeout"])
     seen = params["seen"]
     is_refused = seen.get("answer") == "refused"
     if not (is_refused or seen.get("expires_soon")):

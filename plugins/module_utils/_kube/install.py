@@ -89,8 +89,8 @@ class Calico:
     def version(self) -> tuple[int, int, int] | None:
         """Calico's version as the image's tag or its own ClusterInformation says, None where neither does."""
         images = [str(each.get("image", "")) for each in self.containers if each.get("name") == "calico-node"]
-        # mirrors call it calico-node (rancher/mirrored-calico-node)
-        pattern = r"[/-]node:v?(\d+)\.(\d+)(?:\.(\d+))?"
+        # mirrors call it calico-node (rancher/mirrored-calico-node); Enterprise's cnx-node has versions of its own
+        pattern = r"(?<!cnx)[/-]node:v?(\d+)\.(\d+)(?:\.(\d+))?"
         found = re.search(pattern, f"/{images[0]}") if images and "tigera/" not in images[0] else None
         found = found or re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", self.told_version)
         return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
@@ -144,8 +144,8 @@ def find(api: Api) -> dict[str, Any]:
 
 def pods_of(api: Api, workload: Item) -> list[dict[str, Any]]:
     """Return the pods of a DaemonSet or Deployment."""
-    labels = places.get(workload, "/spec/selector/matchLabels")
-    return api.items(f"/api/v1/namespaces/{workload['metadata']['namespace']}/pods", labels)
+    selector = objects.selector(places.get(workload, "/spec/selector") or {})
+    return api.items(f"/api/v1/namespaces/{workload['metadata']['namespace']}/pods", selector)
 
 
 def _daemon_set_path(namespace: str) -> str:

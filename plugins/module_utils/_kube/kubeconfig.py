@@ -24,7 +24,7 @@ Read = Callable[[str], "str | None"]
 class Access:
     """An API server and the way in; PEM texts. Secrets stay out of its representation."""
 
-    server: str
+    server: str = field(repr=False)  # which may have a password in it
     ca: str | None = None
     certificate: str | None = None
     key: str | None = field(default=None, repr=False)

@@ -160,11 +160,8 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
         return ClusterPlan(findings=(mtu_findings.too_small(calico, seen.rest, overhead),))
     changes = [*_setting(calico, policy, seen, overhead), *_by_felix(calico, seen.rest, adds)]
     findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
-    if not any(change.place in (restart.VETH_MTU, OPERATOR_MTU) for change in changes) and _is_smaller(
-        calico, seen, overhead
-    ):
-        ref, place = _setting_ref(calico)
-        findings.append(mtu_findings.smaller(f"{ref.where} {place}", _present(calico), seen.smallest - overhead))
+    if not any(change.place in (restart.VETH_MTU, OPERATOR_MTU) for change in changes):
+        findings += _too_little(calico, seen, overhead)
     veth = [int(change.after) for change in changes if change.place == restart.VETH_MTU]
     most = {variable: seen.rest - adds[each] for _name, variable, each in _FELIX if each in adds}
     findings += mtu_pins.of(calico, veth[0] if veth else _present(calico), most)
@@ -245,6 +242,16 @@ def _is_smaller(calico: Calico, seen: View, overhead: int) -> bool:
     """Tell whether every uplink of the cluster carries more; with part of it seen nobody knows."""
     present = _present(calico) or 0
     return 0 < present < seen.smallest - overhead and not seen.unseen
+
+
+def _too_little(calico: Calico, seen: View, overhead: int) -> Iterator[Any]:
+    """Tell of a small value that stays."""
+    ref, place = _setting_ref(calico)
+    where, present = f"{ref.where} {place}", _present(calico) or 0
+    if 0 < present < LEAST:
+        yield mtu_findings.below_least(where, present)
+    elif _is_smaller(calico, seen, overhead):
+        yield mtu_findings.smaller(where, present, seen.smallest - overhead)
 
 
 def _is_ours(calico: Calico) -> bool:

@@ -15,6 +15,7 @@ from .port import Item
 
 TRAP = "calico_mtu"
 _NAMES = 5
+_IPV4_LEAST, _IPV6_LEAST = 576, 1280  # RFC 791, RFC 8200
 
 
 def nothing_seen(calico: Calico) -> Finding:
@@ -83,14 +84,27 @@ def partial(unseen: Sequence[str], nodes: int) -> Finding:
     )
 
 
-def smaller(where: str, present: int | None, most: int) -> Finding:
+def below_least(where: str, present: int) -> Finding:
+    """Tell of a value that no path needs; the kernel gives a link less than 68 no IPv4, and none at all to a veth."""
+    return Finding(
+        id=f"{TRAP}.below_least",
+        severity="high" if present < _IPV4_LEAST else "medium",
+        where=where,
+        observed=str(present),
+        wanted=f"{_IPV6_LEAST} or more",
+        why=f"IPv6 needs {_IPV6_LEAST}, and IPv4 {_IPV4_LEAST} at every host; below 68 no pod can be made at all",
+        remedy=f"Harden with {TRAP}_raise_others: true, or set it by hand",
+    )
+
+
+def smaller(where: str, present: int, most: int) -> Finding:
     """Say that pods could send larger packets: who chose the value may have known of a path that carries less."""
     return Finding(
         id=f"{TRAP}.smaller",
         severity="info",
         where=where,
         observed=str(present),
-        wanted=f"{most} at most",
+        wanted=f"{most}, where every path between the nodes carries it",
         why="every uplink of the cluster carries larger packets; whoever set it may have known of a path between the "
         "nodes that does not, so it is left as it is",
         remedy="Measure the paths (audit.yml -e audit_probe_paths=true); where they carry it, harden with "

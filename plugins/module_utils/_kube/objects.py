@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,11 @@ class Ref:
     @property
     def where(self) -> str:
         return f"{self.kind} {self.name}"
+
+    @property
+    def replaces_pods(self) -> bool:
+        """Tell whether a change of it has its controller replace pods."""
+        return self.kind in ("DaemonSet", "Deployment")
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,28 @@ def refs(changes: Iterable[FieldChange]) -> list[Ref]:
     return list(dict.fromkeys(change.ref for change in changes))
 
 
+def of(changes: Iterable[FieldChange], ref: Ref) -> list[FieldChange]:
+    """Return the changes of one object."""
+    return [change for change in changes if change.ref == ref]
+
+
 def changed(item: Item, changes: Iterable[FieldChange]) -> dict[str, Any]:
     """Return the object with its places as they are after these changes."""
     for change in changes:
         item = places.put(item, change.place, change.after)
     return dict(item)
+
+
+def selector(given: Mapping[str, Any]) -> str:
+    """Return a LabelSelector (k8s.io/apimachinery meta/v1) as a query of the API has it."""
+    equal = [f"{key}={value}" for key, value in (given.get("matchLabels") or {}).items()]
+    return ",".join([*equal, *map(_expression, given.get("matchExpressions") or [])])
+
+
+def _expression(given: Mapping[str, Any]) -> str:
+    key, values = given["key"], f"({','.join(given.get('values') or [])})"
+    texts = {"In": f"{key} in {values}", "NotIn": f"{key} notin {values}", "Exists": key, "DoesNotExist": f"!{key}"}
+    return str(texts[given["operator"]])
 
 
 def encoded(value: Any) -> str | None:

@@ -28,8 +28,10 @@ class Objects(Protocol):
 class Api(Objects, Protocol):
     """What a change of Calico's own objects needs besides."""
 
-    def items(self, path: str, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """Return the objects of a collection with these labels, none where the server does not know it."""
+    def items(self, path: str, selector: str = "") -> list[dict[str, Any]]:
+        """Return the objects of a collection, those that a selector of labels means (as kubectl's --selector has it);
+        none where the server does not know the collection.
+        """
 
     def count(self, path: str) -> int | None:
         """Return how many objects a collection has, None where the server does not know it."""

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._core.errors import NodewardError
 from .._core.plan import CONSENTS
 from .._node import process_metrics
-from . import act, exporters, way_back
+from . import act, exporters, rollout, way_back
 from .act import Orders
 from .exporter_findings import CONSENT, TRAP
 from .exporters import Exporters, Policy
@@ -35,10 +34,7 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
 
     Raises NodewardError.
     """
-    if params["pod_timeout"] < 1:
-        raise NodewardError(
-            what=f"{params['pod_timeout']} is too small", where=f"{TRAP}_pod_timeout", remedy="Give 1 or more"
-        )
+    rollout.require_limit(TRAP, params["pod_timeout"])
     orders = Orders(TRAP, params["allow"], check_mode, waiting)
     if params["state"] == "restored":
         return act.act(api, orders, lambda: way_back.planned(api, TRAP, consent=CONSENT), forgets=True)

@@ -22,6 +22,7 @@ from .port import Api, Item
 
 # Nodes for each second between two looks: 1,000 are looked at every 10 s.
 _PER_SECOND = 100
+DAY = 86400
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class Waiting:
     say: Callable[[str], None]
     clock: Clock = field(default_factory=Clock)
     every: float = 2.0
+
+
+def require_limit(trap: str, seconds: int) -> None:
+    """Refuse a limit of no use before anything is touched. Raises NodewardError."""
+    if not 1 <= seconds <= DAY:
+        raise NodewardError(
+            what=f"{seconds} is too {'small' if seconds < 1 else 'large'}",
+            where=f"{trap}_pod_timeout",
+            remedy=f"Give 1 to {DAY} seconds, or leave it out",
+        )
 
 
 class PodFailedError(NodewardError):

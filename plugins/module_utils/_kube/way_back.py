@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from .._core.journal import Entry
 from .._core.plan import Finding
@@ -31,16 +32,18 @@ def planned(api: Api, trap: str, rollout: bool = True, *, consent: str = "calico
         if not (_restart_is_meant(api, trap, rollout, ref, known) if is_restart else entry.trap == trap):
             continue
         present = captured.get(ref.path) or api.get(ref.path)
-        before, after = objects.restored(entry.before), objects.restored(entry.after)
+        before = objects.restored(entry.before)
         value = places.get(present, place)
         if present is None or value == before:
             settled.append(target)
-        elif value == after:
+        elif value in ours(entry):
             captured[ref.path] = present
             why = "back to what it was before the first run"
             changes.append(FieldChange(trap, ref, place, value, before, why, consent))
         else:
             findings.append(_changed_since(FieldChange(trap, ref, place, value, before, "")))
+    # pods read the ConfigMap when they start: what replaces them comes last, whatever the journal's order
+    changes.sort(key=lambda change: change.ref.replaces_pods)
     return ClusterPlan(tuple(changes), tuple(findings), captured=captured, settled=tuple(settled))
 
 
@@ -53,8 +56,12 @@ def _restart_is_meant(api: Api, trap: str, rollout: bool, ref: Ref, known: Mappi
     if trap != restart.TRAP or not rollout:
         return False
     present = api.get(config.path)
-    ours = (objects.restored(entry.before), objects.restored(entry.after))
-    return present is None or places.get(present, restart.VETH_MTU) in ours
+    return present is None or places.get(present, restart.VETH_MTU) in (objects.restored(entry.before), *ours(entry))
+
+
+def ours(entry: Entry) -> list[Any]:
+    """Return the values that are ours: the last one, and the one before where a run was killed in between."""
+    return [objects.restored(text) for text in (entry.after, entry.earlier or entry.after)]
 
 
 def _changed_since(change: FieldChange) -> Finding:

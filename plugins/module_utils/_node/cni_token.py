@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from .._core import http
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Plan
@@ -59,7 +60,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class Facts:
-    """What observe saw. ``unusable`` says why there is no token to try; ``said`` is what came of the request."""
+    """What observe saw. ``unusable`` says why there is no token to try; ``said`` is what came of the request.
+
+    ``server`` is without what may be secret in an address.
+    """
 
     kubeconfig: str = KUBECONFIG
     present: bool = False
@@ -112,7 +116,7 @@ def _seen(host: Host) -> Facts:
         access = kubeconfig.read(path, host.read_text)
     except NodewardError as error:
         return replace(facts, unusable=error.what)
-    facts = replace(facts, server=access.server, token=decoded(access.token or ""))
+    facts = replace(facts, server=http.place(access.server), token=decoded(access.token or ""))
     try:
         answer = host.send_http(access.request(PATH))
     except NodewardError as error:

@@ -35,8 +35,8 @@ class FakeApi:
     def get(self, path: str) -> dict[str, Any] | None:
         return copy.deepcopy(self.objects.get(path))
 
-    def items(self, path: str, labels: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        del labels
+    def items(self, path: str, selector: str = "") -> list[dict[str, Any]]:
+        del selector
         return copy.deepcopy(self.lists.get(path, []))
 
     def count(self, path: str) -> int | None:

@@ -406,6 +406,33 @@ def test_a_server_that_drops_a_field_is_told_before_anything_is_changed(api):
     assert timeout(api) == 1
 
 
+@pytest.mark.parametrize("stored", [30, None])
+def test_a_server_that_stores_something_else_than_it_foretold_is_told_and_undone(api, stored):
+    patch, spec = api.patch, api.get(NODE.path)["spec"]
+
+    def webhook(path: str, operations: Any, dry_run: bool) -> Any:
+        item = patch(path, operations, dry_run)
+        if dry_run or timeout(api) != 60:
+            return item
+        return api.store(path, places.put(item, TIMEOUT, stored))
+
+    api.patch = webhook
+    with pytest.raises(NodewardError, match=r"livenessProbe/timeoutSeconds is (30|absent) and not 60.*put back"):
+        harden(Fleet(api))
+    assert (api.get(NODE.path)["spec"], api.get(JOURNAL)) == (spec, None)
+
+
+def test_what_the_server_stores_besides_is_in_the_diff(api):
+    patch = api.patch
+
+    def webhook(path: str, operations: Any, dry_run: bool) -> Any:
+        item = patch(path, operations, dry_run)
+        return item if dry_run else api.store(path, places.put(item, "/spec/minReadySeconds", 7))
+
+    api.patch = webhook
+    assert "/spec/minReadySeconds: 7" in harden(Fleet(api))["diff"][0]["after"]
+
+
 def test_typha_rolls_out_as_well(api):
     typha = objects.deployment("kube-system", "calico-typha")
     api.store(typha.path, deployment("calico-typha"))
@@ -466,8 +493,11 @@ def test_facts(api):
         ({"timeout": 0}, "calico_probes_timeout: 0 is too small"),
         ({"initial_delay": -1}, "calico_probes_initial_delay: -1 is too small"),
         ({"round_trip": -0.1}, "calico_probes_round_trip: -0.1 is too small"),
-        ({"round_trip": float("nan")}, "calico_probes_round_trip: nan is no number"),
-        ({"round_trip": float("inf")}, "calico_probes_round_trip: inf is no number"),
+        ({"round_trip": float("nan")}, "calico_probes_round_trip: nan is too large"),
+        ({"round_trip": float("inf")}, "calico_probes_round_trip: inf is too large"),
+        ({"round_trip": 1e9}, "calico_probes_round_trip: 1000000000.0 is too large"),
+        ({"timeout": 2**31}, "calico_probes_timeout: 2147483648 is too large"),
+        ({"pod_timeout": 0}, "calico_probes_pod_timeout: 0 is too small"),
         ({"containers": "[?"}, "is no JMESPath expression"),
         ({"containers": "[?name=='calico']"}, "selects nothing; containers are calico-node"),
     ],
@@ -530,6 +560,30 @@ def test_the_reason_of_a_pod_is_kubernetes_own():
     )
     assert told == "calico-node: Error, Readiness probe failed: timeout"
     assert reason(pod("node1", "x", ready=False)) == "no reason given"
+
+
+SELECTORS = [
+    ({"matchLabels": {"k8s-app": "calico-node", "a": "b"}}, "k8s-app=calico-node,a=b"),
+    ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a", "b"]}]}, "app in (a,b)"),
+    (
+        {
+            "matchLabels": {"x": "y"},
+            "matchExpressions": [
+                {"key": "app", "operator": "NotIn", "values": ["a"]},
+                {"key": "here", "operator": "Exists"},
+                {"key": "gone", "operator": "DoesNotExist"},
+            ],
+        },
+        "x=y,app notin (a),here,!gone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "text"), SELECTORS)
+def test_pods_are_selected_as_the_workload_selects_them(api, given, text):
+    api.items = lambda _path, selector="": [{"asked": selector}]
+    workload = {"metadata": {"namespace": "kube-system"}, "spec": {"selector": given}}
+    assert install.pods_of(api, workload) == [{"asked": text}]
 
 
 def test_places_of_the_journal_lead_back_to_their_objects():

@@ -71,6 +71,13 @@ def test_check_run_check(api, seen, account, why):
     )
 
 
+@pytest.mark.parametrize(("seconds", "why"), [(0, "too small"), (10**9, "too large")])
+def test_a_limit_of_no_use_is_refused_before_the_pod_is_deleted(api, seconds, why):
+    with pytest.raises(NodewardError, match=f"cni_token_pod_timeout: .*{why}"):
+        Cluster(api).run(REFUSED, pod_timeout=seconds)
+    assert f"{PODS}/calico-node-a" in api.objects
+
+
 @pytest.mark.parametrize(
     "seen", [{"node": "node1", "answer": a} for a in ("accepted", "forbidden", "unreachable")] + [{}]
 )

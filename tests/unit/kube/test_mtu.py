@@ -230,6 +230,15 @@ def test_findings(calico, mtus, told):
     assert ids(calico, *mtus) == told
 
 
+@pytest.mark.parametrize(("value", "severity"), [("1", "high"), ("575", "high"), ("576", "medium"), ("1279", "medium")])
+@pytest.mark.parametrize("sizes", [(1450,), (1450, 1450, 1450)], ids=["a part of the fleet", "all of it"])
+def test_a_value_that_no_path_needs_is_more_than_an_information(value, severity, sizes):
+    calico = manifest(value)
+    [told] = [each for each in mtu.plan(calico, Policy(seen(*sizes))).findings if each.id != "calico_mtu.partial_view"]
+    assert (told.id, told.severity) == ("calico_mtu.below_least", severity)
+    assert "calico_mtu.below_least" not in ids(manifest("1280"), *sizes)
+
+
 def test_what_a_tool_keeps_is_told_and_not_changed():
     kept = config("1450")
     kept["metadata"]["labels"] = {"argocd.argoproj.io/instance": "calico"}
@@ -372,6 +381,7 @@ def test_the_environment_enables_an_encapsulation_too(variable, adds):
         ("calico/node@sha256:0a", "v3.27.2", (3, 27, 2)),
         ("calico/node@sha256:0a", "", None),
         ("tigera/cnx-node:v3.19.4", "", None),
+        ("registry.example/cnx-node:v3.19.4", "v3.29.3", (3, 29, 3)),
     ],
 )
 def test_the_version_is_told_by_the_image_or_by_calico_itself(image, told, version):

@@ -112,7 +112,11 @@ def test_a_smaller_value_is_raised_where_it_is_ours_or_with_leave(api):
     left = set_mtu(api, uplinks=larger)
     assert (left["changes"], left["pending"]) == ([], [])
     [told] = [each for each in left["findings"] if each["id"] == "calico_mtu.smaller"]
-    assert (told["observed"], told["wanted"], told["mended"]) == ("1450", "8980 at most", False)
+    assert (told["observed"], told["wanted"], told["mended"]) == (
+        "1450",
+        "8980, where every path between the nodes carries it",
+        False,
+    )
     assert "calico_mtu_raise_others" in told["remedy"]
     set_mtu(api)
     assert set_mtu(api, uplinks=larger)["changes"][0]["after"] == "8980", "ours"

@@ -137,6 +137,17 @@ def test_a_patch_that_was_not_stored_is_an_error(api):
     assert (timeout(api), api.get(JOURNAL)) == (1, None)
 
 
+def test_a_run_that_is_killed_between_the_journal_and_its_patch_keeps_the_way_back(api):
+    first = places.get(api.get(NODE.path), "/spec")
+    harden(anew(api))
+    breaks(api, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        harden(anew(api), timeout=90)
+    assert timeout(api) == 60
+    done = harden(anew(api), state="restored")
+    assert (done["findings"], places.get(api.get(NODE.path), "/spec"), api.get(JOURNAL)) == ([], first, None)
+
+
 # --- veth_mtu, set by one module and restarted for by another ---------------------------------------
 
 

@@ -9,6 +9,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.cluster_jour
 from .calico_objects import config, daemon_set
 from .fake_api import FakeApi
 
+JOURNAL = "/api/v1/namespaces/kube-system/configmaps/nodeward-journal"
 NODE = objects.daemon_set("kube-system", "calico-node")
 CONFIG = objects.config_map("kube-system", "calico-config")
 MTU, NOTE = f"{CONFIG.where} {restart.VETH_MTU}", f"{NODE.where} {restart.NOTE}"
@@ -28,6 +29,13 @@ def targets(api: FakeApi, trap: str, *words: bool) -> list[str]:
 
 
 def test_alone_calico_mtu_restarts_the_pods_itself(api):
+    assert targets(api, "calico_mtu") == [MTU, NOTE]
+
+
+def test_the_pods_are_replaced_last_whatever_was_first(api):
+    """They read veth_mtu when they start."""
+    del api.objects[JOURNAL]
+    ClusterJournal(api).record("calico_mtu", {NOTE: (None, '"1480"'), MTU: ('"1500"', '"1480"')})
     assert targets(api, "calico_mtu") == [MTU, NOTE]
 
 

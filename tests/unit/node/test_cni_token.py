@@ -82,6 +82,16 @@ ANSWERS: list[tuple[str, FakeHost, list[str], str]] = [
 ]
 
 
+def test_a_password_in_the_server_s_address_is_never_shown():
+    server = "https://user:s3cret@10.96.0.1:443"
+    host = node(FRESH, Answer(401, "{}"))
+    host.files[cni_token.KUBECONFIG] = of_cni(server, FRESH)
+    host.answers[f"GET {server}{cni_token.PATH}"] = Answer(401, "{}")
+    facts = cni_token.observe(host)
+    shown = (cni_token.shown(facts), cni_token.plan(facts, Policy()).findings, repr(facts))
+    assert ("s3cret" in str(shown), facts.server, facts.answer) == (False, "https://10.96.0.1:443", "refused")
+
+
 @pytest.mark.parametrize(("host", "told", "answer"), [c[1:] for c in ANSWERS], ids=[c[0] for c in ANSWERS])
 def test_what_comes_of_a_request(host, told, answer):
     assert ids(host) == told
