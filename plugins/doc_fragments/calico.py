@@ -16,8 +16,8 @@ options:
         M(nodeward.calico.process_metrics) for V(exporter_rollout).
     type: list
     elements: str
-    choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
-      calico_pod_restart, exporter_rollout]
+    choices: [kubelet_restart, uplink_change, pod_veth_change, exporter_install, etcd_restart, etcd_outage,
+      calico_rollout, calico_pod_restart, exporter_rollout]
     default: []
 """
 

@@ -251,6 +251,8 @@ options:
         the node, in the variable of its environment file or by a drop-in, and restarts it when something changed.
       - What makes a scrape take more than half of O(process_metrics.scrape_timeout), or keeps the exporter from coming
         back, is put back, and a finding says so. One that runs in a pod is only told of.
+      - Where none runs, installs that of the node's distribution (Debian and what is made from it), with the consent
+        C(exporter_install).
     type: dict
     suboptions:
       textfile:

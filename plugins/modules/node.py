@@ -28,11 +28,11 @@ options:
   allow:
     description:
       - Consent to changes that disrupt, one word for each kind. What is not allowed is in RV(pending).
-      - On a node only V(kubelet_restart), V(uplink_change) and V(pod_veth_change) do something.
+      - On a node only V(kubelet_restart), V(uplink_change), V(pod_veth_change) and V(exporter_install) do something.
     type: list
     elements: str
-    choices: [kubelet_restart, uplink_change, pod_veth_change, etcd_restart, etcd_outage, calico_rollout,
-      calico_pod_restart, exporter_rollout]
+    choices: [kubelet_restart, uplink_change, pod_veth_change, exporter_install, etcd_restart, etcd_outage,
+      calico_rollout, calico_pod_restart, exporter_rollout]
     default: []
   plan:
     description:

@@ -15,6 +15,7 @@ CONSENTS = {
     "kubelet_restart": "restart the kubelet",
     "uplink_change": "change the MTU of an uplink, or raise that of a tunnel",
     "pod_veth_change": "lower the MTU of running pods' links",
+    "exporter_install": "install the distribution's node-exporter where a node has none",
     "etcd_restart": "restart members of etcd, one at a time, with quorum to spare",
     "etcd_outage": "restart etcd where it has a single member",
     "calico_rollout": "roll calico-node out anew",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .._core.plan import Finding
 from .exporters import SWITCH, Exporter
@@ -12,16 +12,28 @@ _WANTED = f"a node-exporter with --{SWITCH}"
 _UNSEEN = "nothing counts the node's threads against its limit, so they run out unseen (incident B)"
 
 
-def none(trap: str) -> Finding:
+def none(trap: str, observed: str, hint: str) -> Finding:
     return Finding(
         id=f"{trap}.none",
         severity="info",  # others measure with other means
         where="the node",
-        observed="no node-exporter runs on it",
+        observed=observed,
         wanted=_WANTED,
         why=_UNSEEN,
-        remedy="Install it (apt-get install prometheus-node-exporter, the role prometheus.prometheus.node_exporter, or "
-        "a DaemonSet), then run again",
+        remedy="Have one (the distribution's package, the role prometheus.prometheus.node_exporter, or a DaemonSet), "
+        f"then run again; {hint}",
+    )
+
+
+def package_kept(trap: str, package: str, theirs: Sequence[str]) -> Finding:
+    return Finding(
+        id=f"{trap}.package_kept",
+        severity="low",
+        where=f"package {package}",
+        observed=f"somebody has configured it: {', '.join(theirs)}",
+        wanted="absent",
+        why="it was installed here, and what others gave it since would go with it",
+        remedy=f"Put those files elsewhere and restore again, or remove it by hand (apt-get purge {package})",
     )
 
 

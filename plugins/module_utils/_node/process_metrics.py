@@ -22,6 +22,7 @@ from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import (
     MANAGED_BY,
     Change,
+    InstallPackage,
     MakeFolder,
     Reason,
     ReloadUnit,
@@ -30,11 +31,11 @@ from .._core.verbs import (
     SetKey,
     WriteFile,
 )
-from . import exporters, metrics_findings, restore
+from . import exporter_package, exporters, metrics_findings, restore
 from .exporters import SWITCH, TEXTFILES, Exporter
 
 TRAP = "process_metrics"
-ALLOWS: tuple[str, ...] = ()
+ALLOWS: tuple[str, ...] = (exporter_package.CONSENT,)
 
 # Why the collector was put back on this node; while it is there, nobody tries again.
 PUT_BACK = "/var/lib/nodeward/process_metrics.put_back"
@@ -72,6 +73,7 @@ class Facts:
     ``put_back`` is what an earlier run left in PUT_BACK.
     """
 
+    package: exporter_package.Facts
     exporters: tuple[Exporter, ...] = ()
     folders: frozenset[str] = frozenset()
     silent: str = ""
@@ -88,7 +90,7 @@ class Facts:
 
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
-    facts = Facts(exporters.observe(host), put_back=host.read_text(PUT_BACK))
+    facts = Facts(exporter_package.observe(host), exporters.observe(host), put_back=host.read_text(PUT_BACK))
     own = facts.own
     if own is None:
         return facts
@@ -129,7 +131,7 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     of_pods = tuple(finding for exporter in facts.exporters for finding in metrics_findings.in_a_pod(exporter, TRAP))
     own = facts.own
     if own is None:
-        return Plan(findings=of_pods if facts.exporters else (metrics_findings.none(TRAP),))
+        return Plan(findings=of_pods) if facts.exporters else exporter_package.plan(facts.package, TRAP, _WHY)
     changes = tuple(_changes(own, facts, policy))
     if not changes:
         return Plan(findings=of_pods)
@@ -236,8 +238,12 @@ def _refusal(policy: Policy) -> Refusal:
 def attempt(changes: Sequence[Change], host: Host, policy: Policy) -> Plan:
     """Make the changes and look; where the exporter does worse with them they are put back, with a finding.
 
-    Returns what was changed in the end. Raises NodewardError when something could not be put back.
+    Returns what was changed in the end, of an exporter that was installed also what it then had to be told. Raises
+    NodewardError when something could not be put back, or none could be installed.
     """
+    if any(isinstance(change, InstallPackage) for change in changes):
+        apply(changes, host)
+        return Plan(tuple(changes)) + _configured(host, policy)
     own = observe(host).own
     url = own.url if own else ""
     try:
@@ -248,6 +254,16 @@ def attempt(changes: Sequence[Change], host: Host, policy: Policy) -> Plan:
         apply((note,), host)
         return Plan((note,), (metrics_findings.put_back(TRAP, PUT_BACK, why),))
     return Plan(tuple(changes))
+
+
+def _configured(host: Host, policy: Policy) -> Plan:
+    """Plan for an exporter that has just come, once it answers, and make these changes."""
+    deadline = host.clock() + COMES_BACK
+    while ((facts := observe(host)).own is None or facts.silent) and host.clock() < deadline:
+        host.sleep(INTERVAL)
+    planned = plan(facts, policy)
+    done = attempt(planned.changes, host, policy) if facts.own and planned.changes else Plan()
+    return Plan(done.changes, (*planned.findings, *done.findings))
 
 
 def _require_well(host: Host, url: str, timeout: float) -> None:
@@ -274,5 +290,10 @@ def _require_well(host: Host, url: str, timeout: float) -> None:
 
 # --- restore ----------------------------------------------------------------------------------------
 
-going_back = restore.in_order
+
+def going_back(facts: Facts, changes: Sequence[Change], _policy: object) -> Plan:
+    """Leave them as they are, except where a package of ours goes too."""
+    return exporter_package.going_back(facts.package, changes, TRAP)
+
+
 guard = restore.refuse_nothing

@@ -49,7 +49,7 @@ CONTROL_PLANE = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 PYTHON = (3, 9)
 
 # What a node does where it is allowed; the other words are for modules that look at a whole cluster.
-ON_NODES = ("kubelet_restart", "uplink_change", "pod_veth_change")
+ON_NODES = ("kubelet_restart", "uplink_change", "pod_veth_change", "exporter_install")
 
 # How alike a tag is to the name of a trap before it is taken for a mistake; other tags are other people's.
 ALIKE = 0.8

@@ -17,8 +17,8 @@ PAUSE = 30  # seconds after the first node, harden_pause
 # settle for two election timeouts of 5 s; a node is Ready 10 s after its kubelet), for a pod of calico-node its probes,
 # and one of node-exporter starts at once.
 _SECONDS = {
-    "kubelet_restart": 30, "uplink_change": 5, "pod_veth_change": 5, "etcd_restart": 15, "etcd_outage": 15,
-    "calico_rollout": 40, "calico_pod_restart": 40, "exporter_rollout": 10,
+    "kubelet_restart": 30, "uplink_change": 5, "pod_veth_change": 5, "exporter_install": 15, "etcd_restart": 15,
+    "etcd_outage": 15, "calico_rollout": 40, "calico_pod_restart": 40, "exporter_rollout": 10,
 }  # fmt: skip
 _SHARE = 0.05  # of the nodes in a batch (playbooks/parts/consented.yml)
 

@@ -117,7 +117,7 @@ def test_a_second_run_changes_nothing_at_all(tmp_path, host):
 
 
 def test_what_a_trap_tries_and_puts_back_is_no_change_and_no_error(monkeypatch, tmp_path, host):
-    told = metrics_findings.none("process_metrics")
+    told = metrics_findings.none("process_metrics", "none runs", "see there")
     tried = []
 
     def attempt(changes, _host, policy):

@@ -20,6 +20,7 @@ from .keys import SetKey, key_change
 from .link_files import KINDS as LINK_FILES
 from .link_files import GenerateNetplan, LoadProfile, link_file_change
 from .links import LINK, PEER, SetLinkMtu
+from .packages import PACKAGE, InstallPackage, RemovePackage, package_change
 from .priorities import IO_PRIORITY, SetIoPriority
 from .sysctls import SetSysctl, sysctl_path
 from .units import KINDS, RUN, ReloadUnit, RestartUnit, RunUnit, StartUnit, unit_change
@@ -29,12 +30,14 @@ __all__ = [
     "MANAGED_BY",
     "Change",
     "GenerateNetplan",
+    "InstallPackage",
     "LoadProfile",
     "MakeFolder",
     "Reason",
     "ReloadUnit",
     "RemoveFile",
     "RemoveFolder",
+    "RemovePackage",
     "RestartUnit",
     "RunUnit",
     "SetIoPriority",
@@ -59,6 +62,8 @@ Change = Union[
     RemoveFile,
     MakeFolder,
     RemoveFolder,
+    InstallPackage,
+    RemovePackage,
     RunUnit,
     ReloadUnit,
     RestartUnit,
@@ -84,6 +89,7 @@ def change_at(target: str, before: str | None, after: str | None, reason: Reason
         "folder": lambda: folder_change(place, after, reason),
         LINK: lambda: SetLinkMtu(place, before, after, reason),
         PEER: lambda: SetLinkMtu(place, before, after, reason, peer=True),
+        PACKAGE: lambda: package_change(place, after, reason),
         RUN: lambda: RunUnit(place, before, after, reason),
         IO_PRIORITY: lambda: SetIoPriority(place, reason),
         **{name: lambda: unit_change(kind, place, before, reason) for name in KINDS},
