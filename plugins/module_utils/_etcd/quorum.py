@@ -75,10 +75,13 @@ def _members(cluster: Cluster) -> Iterator[str]:
         look = cluster.looks.get(member.id, Look(trouble="was not asked"))
         if member.is_learner:
             yield f"{name} is a learner, so a member is being added"
+        reports = ", ".join(error.strip() for error in look.status.errors) if look.status else ""
         if look.status is None or look.trouble:
-            yield f"{name} is not well ({look.trouble or 'it told no status'})"
-        elif look.status.errors:
-            yield f"{name} reports {', '.join(look.status.errors)}"
+            # an alarm makes all of them unwell, and not every version says in its health that it is for one
+            alarm = f"; it reports {reports}" if reports else ""
+            yield f"{name} is not well ({look.trouble or 'it told no status'}{alarm})"
+        elif reports:
+            yield f"{name} reports {reports}"
         if look.evidence is not None and look.evidence.defrag_runs:
             yield f"{name} is being defragmented"
 

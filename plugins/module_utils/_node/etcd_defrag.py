@@ -187,7 +187,7 @@ def _needless() -> Finding:
 
 
 def _refusals(policy: Policy) -> Iterator[Refusal]:
-    if policy.timer and not re.fullmatch(_CALENDAR, policy.timer):
+    if policy.timer and not re.fullmatch(_CALENDAR, policy.timer.strip(" ")):
         yield Refusal(
             TRAP,
             f"{policy.timer!r} is no time that a timer of systemd takes",

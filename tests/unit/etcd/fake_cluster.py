@@ -150,6 +150,8 @@ class FakeCluster(FakeHost):
             )
             return Answer(200, f'etcd_server_version{{server_version="{self.version}"}} 1\n{sizes}')
         if path in ("health", "readyz"):
+            if any("NOSPACE" in error for error in self.errors):  # as 3.4.23 was seen to: of every member, with no word
+                return Answer(503, '{"health":"false"}')
             return Answer(503, "not ready") if self.never_ready and self.restarts else Answer(200, '{"health":"true"}')
         if not self.gateway:
             return Answer(404, "404 page not found\n")

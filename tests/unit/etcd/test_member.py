@@ -30,7 +30,7 @@ def set_learner(cluster: Locked) -> None:
 
 
 def set_alarm(cluster: Locked) -> None:
-    cluster.errors = ["NOSPACE"]
+    cluster.errors = ["memberID:1313424307433886151 alarm:NOSPACE "]
 
 
 def set_terms(cluster: Locked) -> None:
@@ -180,7 +180,7 @@ def test_one_that_cannot_be_missed_needs_another_consent(voters):
 GATES = [
     (set_away, "node3 is not well .*Nothing was touched"),
     (set_learner, "node3 is a learner"),
-    (set_alarm, "node1 reports NOSPACE"),
+    (set_alarm, "node1 is not well .*503.*; it reports memberID:1313424307433886151 alarm:NOSPACE[)]"),
     (set_terms, "do not agree on a leader"),
     (set_leaderless, "there is no leader"),
     (set_behind, "node1 is 3000 entries behind"),

@@ -114,6 +114,13 @@ def test_a_time_that_systemd_does_not_take_is_refused_before_anything_is_written
         StartUnit(etcd_defrag.TIMER, Reason("etcd_defrag", ""), calendar="nonsense").check(host)
 
 
+def test_a_time_that_never_comes_is_refused_before_anything_is_written():
+    told = "  Original form: 2020-01-01\n    Next elapse: never\n"
+    host = FakeHost({}, commands={"systemd-analyze calendar 2020-01-01": told})
+    with pytest.raises(NodewardError, match="never comes"):
+        StartUnit(etcd_defrag.TIMER, Reason("etcd_defrag", ""), calendar="2020-01-01").check(host)
+
+
 def test_one_that_never_was_loaded_counts_as_stopped():
     """The way back of a run that failed before systemd had read the file."""
     show = f"systemctl show --property=ActiveState --value {etcd_defrag.TIMER}"
@@ -133,7 +140,8 @@ def test_where_it_is_not_asked_for_any_more_all_of_it_goes():
 REFUSED = [
     ("two lines", Policy(timer="weekly\nExecStart=/bin/x"), "no time that a timer"),
     ("a specifier", Policy(timer="%n"), "no time that a timer"),
-    ("spaces alone are no time", Policy(timer="\t"), "no time that a timer"),
+    ("a tab alone is no time", Policy(timer="\t"), "no time that a timer"),
+    ("a space alone is no time", Policy(timer=" "), "no time that a timer"),
     ("bytes below 0", Policy(least_bytes=-1), "least_bytes"),
     ("more than all", Policy(most_in_use=1.5), "most_in_use"),
     ("no number", Policy(most_in_use=float("nan")), "most_in_use"),

@@ -105,8 +105,8 @@ class StartUnit(FollowUp):
         return f"{START} {self.unit}"
 
     def check(self, host: Host) -> None:
-        if self.calendar:
-            host.run(["systemd-analyze", "calendar", self.calendar])
+        if self.calendar and "Next elapse: never" in host.run(["systemd-analyze", "calendar", self.calendar]):
+            raise NodewardError(f"{self.calendar!r} never comes", self.unit, "Give a time that is still to come")
 
     def act(self, host: Host) -> None:
         if self._is_there(host):
@@ -117,6 +117,9 @@ class StartUnit(FollowUp):
             with contextlib.suppress(NodewardError):
                 host.run(["systemctl", "stop", self.unit])
             host.run(["systemctl", "daemon-reload"])
+            # a timer whose service went before it fails at any reload in between, and would be listed as failed on
+            with contextlib.suppress(NodewardError):
+                host.run(["systemctl", "reset-failed", self.unit])
 
     def verify(self, host: Host) -> None:
         state = active_state(host, self.unit)
