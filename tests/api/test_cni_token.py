@@ -157,7 +157,9 @@ def test_a_pod_that_does_not_come_again_stops_it(admin: KubernetesApi, kubelets:
     old = {each["metadata"]["uid"] for each in admin.items(PODS)}
     kubelets.rule = lambda _node, pod: pod["metadata"]["uid"] in old
     with pytest.raises(NodewardError, match=r"no new pod of calico-node is ready on node1.*CrashLoopBackOff"):
-        cluster.run(admin, {"allow": [cluster.CONSENT], "seen": seen, "refused": 1, "pod_timeout": 300}, False, hurried())
+        cluster.run(
+            admin, {"allow": [cluster.CONSENT], "seen": seen, "refused": 1, "pod_timeout": 300}, False, hurried()
+        )
     told = replaced(admin, seen, refused=4)
     assert [finding["id"] for finding in told["findings"]] == ["cni_token.cluster_wide"]
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -33,6 +34,12 @@ def wanted(params: Mapping[str, Any]) -> list[Wanted]:
             what=f"{folder!r} is no absolute path, and a snapshot holds every Secret",
             where="etcd_timing_snapshot_folder",
             remedy="Name the folder from / on",
+        )
+    if f"{posixpath.normpath(folder)}/".startswith("/etc/"):
+        raise NodewardError(
+            what=f"{folder} is in /etc, whose folders are read by others: in that of static pods each file is a pod",
+            where="etcd_timing_snapshot_folder",
+            remedy="Name another one, such as /var/backups/etcd",
         )
     return [
         Wanted(

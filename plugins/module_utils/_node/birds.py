@@ -191,7 +191,7 @@ def _starved(bird: Bird, where: str, trap: str, rivals: str) -> Finding:
         remedy="Where that goes on for minutes, kill the one that uses more (kill -KILL, never TERM): then the other "
         "has a core, and the watchdog can tell whether it spins"
         if rivals
-        else "Raise the CPU limit of the container calico-node, or find what takes the node's cores",
+        else "Raise the CPU limit of the container calico-node, or find what takes the cores (steal: the host's)",
     )
 
 

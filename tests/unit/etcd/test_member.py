@@ -338,5 +338,13 @@ def test_a_snapshot_goes_to_a_folder_that_can_be_found_again(folder):
         do(Locked(), snapshot_folder=folder)
 
 
+@pytest.mark.parametrize("folder", ["/etc/kubernetes/manifests", "/etc/../etc/kubernetes/manifests/", "/etc"])
+def test_no_snapshot_becomes_a_pod(folder):
+    cluster = Locked()
+    with pytest.raises(NodewardError, match="each file is a pod"):
+        do(cluster, snapshot_folder=folder)
+    assert not [path for path in cluster.files if path.endswith(".db")]
+
+
 def test_quorum():
     assert [voters for voters in range(1, 8) if quorum.is_spare(voters)] == [3, 4, 5, 6, 7]
