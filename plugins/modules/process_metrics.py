@@ -25,6 +25,15 @@ options:
         has stays. The kubelet makes the folder where it is not there.
     type: bool
     default: true
+  scrape_timeout:
+    description:
+      - How long Prometheus waits for the exporter (its C(scrape_timeout)), in seconds. Where the quickest of three
+        scrapes of a pod takes more than half of it after the rollout, everything is put back, an annotation of the
+        DaemonSet says why and keeps later runs from trying again, and the module does not fail.
+      - Up to 20 pods are asked, through the API server's proxy (C(get) on C(pods/proxy)). One that does not answer
+        there before the change is not measured.
+    type: int
+    default: 10
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - nodeward.calico.calico

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import places, process_metrics
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.api import KubernetesApi
-from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Waiting
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Clock, Waiting
 
 from tests.api import ApiServer
 from tests.api.calico import READER, Between, client, deploy, hurried, journal, settle
 from tests.api.kubelets import Kubelets
 from tests.unit.kube.exporter_objects import ARGS, MONITORING, NAME, daemon_set, kube_prometheus
+from tests.unit.node.fake_exporters import METRICS, THREADS
 
 ON, FOLDER = "--collector.processes", "--collector.textfile.directory=/host/textfile"
 CONSENT = ["exporter_rollout"]
@@ -127,6 +129,53 @@ def test_pods_that_never_get_ready_are_undone(api: ApiServer, admin: KubernetesA
         run(admin, waiting=hurried())
     assert (live(api)["spec"], journal(api)) == (before, "")
     settle(api, MONITORING, NAME)
+
+
+class Slow(KubernetesApi):
+    """The scrapes of pods, which have no network here: with the collector they take a second too long."""
+
+    def __init__(self, inner: KubernetesApi, api: ApiServer) -> None:
+        super().__init__(inner._request, inner._configuration)
+        self._server_of, self.now = api, 0.0
+
+    def text(self, _path: str, patience: float) -> str:
+        is_on = ON in places.get(live(self._server_of), WORDS)
+        self.now += patience / 2 + 1 if is_on else 0.1
+        return METRICS + THREADS if is_on else METRICS
+
+
+def test_what_makes_scrapes_too_slow_is_put_back_and_not_tried_again(api: ApiServer, admin: KubernetesApi) -> None:
+    deploy(api, daemon_set())
+    before, slow = live(api)["spec"], Slow(admin, api)
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        slow.now += seconds
+
+    waiting = Waiting(20, lambda _line: None, Clock(lambda: slow.now, sleep), every=0.2)
+    done = run(slow, waiting=waiting)
+    [told] = [each for each in done["findings"] if each["id"] == "process_metrics.put_back"]
+    assert "a scrape takes 6.0 s, of 10 s that Prometheus waits" in told["observed"]
+    assert live(api)["spec"] == before
+    settle(api, MONITORING, NAME)
+    generation = live(api)["metadata"]["generation"]
+    assert generation == 3, "there, and back; the note is no third rollout"
+    again = run(slow, waiting=waiting)
+    assert (again["changed"], live(api)["metadata"]["generation"]) == (False, generation)
+
+    note = "nodeward.calico/process_metrics.put_back"
+    assert "6.0 s" in live(api)["metadata"]["annotations"][note]
+    assert run(slow, waiting=waiting, state="restored")["changed"]
+    assert (note in live(api)["metadata"]["annotations"], journal(api)) == (False, "")
+    assert live(api)["metadata"]["generation"] == generation
+
+
+def test_a_pod_that_cannot_be_reached_is_not_measured(api: ApiServer, admin: KubernetesApi) -> None:
+    """As the real server says it: a pod without an address."""
+    deploy(api, daemon_set())
+    said: list[str] = []
+    assert run(admin, waiting=Waiting(20, said.append, every=0.2))["changed"]
+    assert [line for line in said if "how long a scrape takes is not measured" in line] != []
 
 
 def test_a_user_who_may_look_and_not_patch(api: ApiServer, tmp_path: Path) -> None:

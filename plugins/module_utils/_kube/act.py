@@ -22,12 +22,16 @@ _SERVERS_OWN = ("/metadata/resourceVersion", "/metadata/generation", "/metadata/
 
 @dataclass(frozen=True)
 class Orders:
-    """What the module was told: words of consent, whether only to look, how to wait."""
+    """What the module was told: words of consent, whether only to look, how to wait.
+
+    ``settled`` looks at what was rolled out, and raises PodFailedError where it is not well.
+    """
 
     trap: str
     allow: Collection[str]
     check_mode: bool
     waiting: Waiting
+    settled: Callable[[Ref], None] = lambda _ref: None
 
 
 def act(api: Api, orders: Orders, planned: Callable[[], ClusterPlan], forgets: bool = False) -> dict[str, Any]:
@@ -194,6 +198,7 @@ class _Run:
         for ref, before in self._before.items():
             try:
                 rollout.wait(self._api, ref, before, self._waiting())
+                self._orders.settled(ref)
             except rollout.PodFailedError as error:
                 raise self.undone(error) from error
 
@@ -213,7 +218,8 @@ class _Run:
     def _rolled(self, changes: Sequence[FieldChange]) -> list[Ref]:
         """Return what replaces its pods for these changes."""
         node = objects.daemon_set(install.OPERATOR, "calico-node")
-        found = [node if ref.kind == "Installation" else ref for ref in objects.refs(changes)]
+        specs = [change for change in changes if not change.place.startswith("/metadata/")]
+        found = [node if ref.kind == "Installation" else ref for ref in objects.refs(specs)]
         return list(dict.fromkeys(ref for ref in found if ref.replaces_pods))
 
 

@@ -113,6 +113,13 @@ class KubernetesApi:
         except _ERRORS as error:
             raise self._error("get", path, error) from error
 
+    def text(self, path: str, patience: float) -> str:
+        try:
+            answer = self._request("get", path, serialize=False, _request_timeout=(_TIMEOUT[0], patience))
+            return bytes(answer.data).decode("utf-8", "replace")
+        except _ERRORS as error:
+            raise self._error("get", path, error) from error
+
     def minor(self) -> int:
         digits = "".join(c for c in str((self.get("/version") or {}).get("minor")) if c.isdigit())
         return int(digits or 0)

@@ -6,9 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._core.plan import Finding
+from .objects import Ref
 
 TRAP = "process_metrics"
 CONSENT = "exporter_rollout"
+
+# The annotation of a DaemonSet that keeps why it was put back.
+NOTE = f"nodeward.calico/{TRAP}.put_back"
 
 _BLIND = "nothing counts the nodes' threads against their limit, so they run out unseen (incident B)"
 
@@ -78,6 +82,20 @@ def turned_off(where: str) -> Finding:
         wanted="--collector.processes",
         why=f"somebody turned it off, so the DaemonSet is left as it is: {_BLIND}",
         remedy="Take the flag away where the DaemonSet is written, then run again",
+    )
+
+
+def put_back(ref: Ref, why: str) -> Finding:
+    namespace, _slash, name = ref.name.partition("/")
+    return Finding(
+        id=f"{TRAP}.put_back",
+        severity="medium",
+        where=ref.where,
+        observed=why,
+        wanted="--collector.processes",
+        why="with the collector the exporter did worse, so everything was put back, and no run tries again",
+        remedy=f"Raise the scrape timeout and {TRAP}_scrape_timeout, then kubectl --namespace {namespace} annotate "
+        f"daemonset {name} {NOTE}- and run again",
     )
 
 

@@ -34,6 +34,9 @@ MOUNT = "/host/textfile"
 _POD = "/spec/template/spec"
 HOST_PID = f"{_POD}/hostPID"
 
+# Why it was put back; while it is there, nobody tries again.
+PUT_BACK = f"/metadata/annotations{places.pointer(exporter_findings.NOTE)}"
+
 _WHY = "every thread takes a process id, and what nobody counts runs out unseen (incident B)"
 _WHY_HOST_PID = "without the node's process ids it reports a limit that is none (Linux 6.14, kernel/pid.c)"
 _WHY_FOLDER = "what others measure on the node, as bird_watchdog does, reaches Prometheus through a folder"
@@ -84,6 +87,18 @@ class Exporter:
 
     def has(self, flag: str) -> bool:
         return any(word.partition("=")[0] == f"--{flag}" for word in self.words)
+
+    def value(self, flag: str, usual: str = "") -> str:
+        """Return the last value of a flag (--flag=value, --flag value), the usual one for none."""
+        pairs = zip(self.words, (*self.words[1:], ""))
+        given = [word.partition("=")[2] or after for word, after in pairs if word.partition("=")[0] == f"--{flag}"]
+        return ([usual] + [value for value in given if value])[-1]
+
+    @property
+    def put_back(self) -> str | None:
+        """What an earlier run noted when the exporter did worse with the collector, None for nothing."""
+        note = places.get(self.item, PUT_BACK)
+        return None if note is None or self.has(SWITCH) else str(note)
 
     @property
     def starts_itself(self) -> bool:
@@ -137,6 +152,8 @@ def plan(exporters: Exporters, policy: Policy) -> ClusterPlan:
 def _findings(exporter: Exporter, wanted: Sequence[FieldChange], changes: Sequence[FieldChange]) -> Iterator[Finding]:
     if exporter.has(f"no-{SWITCH}"):
         yield exporter_findings.turned_off(exporter.where)
+    elif exporter.put_back is not None:
+        yield exporter_findings.put_back(exporter.ref, exporter.put_back)
     elif not exporter.starts_itself:
         yield exporter_findings.by_hand(exporter.where, exporter.words[0])
     for lack in dict.fromkeys(_LACKS[change.why] for change in wanted):
@@ -145,8 +162,8 @@ def _findings(exporter: Exporter, wanted: Sequence[FieldChange], changes: Sequen
 
 
 def _changes(exporter: Exporter, policy: Policy) -> Iterator[FieldChange]:
-    if exporter.has(f"no-{SWITCH}") or not exporter.starts_itself:
-        return  # somebody turned it off, or a person has to; a finding says so
+    if exporter.has(f"no-{SWITCH}") or exporter.put_back is not None or not exporter.starts_itself:
+        return  # somebody turned it off, it did harm, or a person has to; a finding says so
     if not exporter.sees_host:
         yield _change(exporter, HOST_PID, True, _WHY_HOST_PID)
     if not exporter.has(SWITCH):
@@ -163,6 +180,12 @@ def _changes(exporter: Exporter, policy: Policy) -> Iterator[FieldChange]:
                 yield _change(exporter, place, after, _WHY_FOLDER)
 
 
+def note(item: Item, ref: Ref, why: str) -> ClusterPlan:
+    """Plan to say on a DaemonSet why it was put back, which restarts nothing."""
+    change = FieldChange(TRAP, ref, PUT_BACK, places.get(item, PUT_BACK), why, _WHY, disrupts="")
+    return ClusterPlan((change,), captured={ref.path: item})
+
+
 def _argument(exporter: Exporter, flag: str) -> str:
     return f"{exporter.within}/args/--{flag}"
 
@@ -173,15 +196,12 @@ def _change(exporter: Exporter, place: str, after: object, why: str) -> FieldCha
 
 def textfile_folder(exporter: Exporter) -> str:
     """Return the folder of the node that its textfile collector reads, '' where it reads none of the node's."""
-    flag = f"--{TEXTFILES}"
-    pairs = zip(exporter.words, (*exporter.words[1:], ""))
-    given = [word.partition("=")[2] or after for word, after in pairs if word.partition("=")[0] == flag]
+    given = f"{exporter.value(TEXTFILES).rstrip('/')}/"
     for mount in sorted(exporter.container.get("volumeMounts") or [], key=_depth, reverse=True):
         inside = f"{str(mount['mountPath']).rstrip('/')}/"
-        if given and f"{given[-1].rstrip('/')}/".startswith(inside):
+        if given.startswith(inside):
             volume = places.get(exporter.item, f"{_POD}/volumes{places.pointer(mount['name'])}/hostPath/path")
-            rest = f"{given[-1].rstrip('/')}/"[len(inside) :]
-            return posixpath.join(str(volume), rest).rstrip("/") if volume else ""
+            return posixpath.join(str(volume), given[len(inside) :]).rstrip("/") if volume else ""
     return ""
 
 

@@ -45,6 +45,9 @@ class Api(Objects, Protocol):
     def try_token(self, path: str, token: str) -> int:
         """Return HTTP's status for a GET with this token and nothing else that says who asks."""
 
+    def text(self, path: str, patience: float) -> str:
+        """Return what a GET is answered with, whatever it is, within so many seconds."""
+
     def minor(self) -> int:
         """Return the minor version of Kubernetes 1.N."""
 

@@ -19,6 +19,10 @@ from .rollout import Waiting
 PATIENCE = 60.0
 
 
+class UndoneError(NodewardError):
+    """What came of a change, its cause; all that the run had changed was put back."""
+
+
 def undone(
     api: Api, done: Sequence[FieldChange], journal: Mapping[str, Entry], how: Waiting, error: NodewardError
 ) -> NodewardError:
@@ -45,7 +49,7 @@ def undone(
             where=error.where,
             remedy="Run restore as soon as the API server allows that; the journal knows what was before",
         )
-    return NodewardError(
+    return UndoneError(
         what=f"{error.what}. What this run changed was put back, and the pods go back to it",
         where=error.where,
         remedy=error.remedy,

@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Callable, Protocol
 
 from .._core import unit_files
 from .._core.errors import NodewardError
@@ -25,6 +26,11 @@ TEXTFILES = "collector.textfile.directory"
 
 # Debian's build reads this folder where no flag names another one; upstream's has no default.
 OF_DEBIAN = {"prometheus-node-exporter": "/var/lib/prometheus/node-exporter"}
+
+# Seconds in which a restarted exporter has to answer (it takes less than one), and between two looks.
+COMES_BACK, INTERVAL = 30.0, 1.0
+# A scrape may meet a busy moment: the quickest of these counts.
+SCRAPES = 3
 
 # Among the metrics of the collector, without which it does not work.
 THREADS = "\nnode_processes_threads "
@@ -150,3 +156,36 @@ def scrape(host: Host, url: str, timeout: float) -> Scrape:
     if answer.status != 200:
         raise NodewardError(what=f"it answers with {answer.status}", where=url, remedy="See its --web.config.file")
     return Scrape(host.clock() - began, THREADS in answer.body)
+
+
+class Clock(Protocol):
+    """Time, as the host port and the cluster's modules have it. Seconds."""
+
+    def clock(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
+
+
+def require_well(scraped: Callable[[], Scrape], where: str, timeout: float, clock: Clock) -> None:
+    """Wait until an exporter tells of processes, and measure it.
+
+    Raises NodewardError where it does not in time, or its scrapes take more than half of ``timeout``, Prometheus' own.
+    """
+    deadline, quickest, told = clock.clock() + COMES_BACK, timeout, 0
+    trouble = "it tells nothing of processes"
+    while told < SCRAPES and quickest > timeout / 2 and clock.clock() < deadline + told * timeout:
+        try:
+            seen = scraped()
+        except NodewardError as error:
+            trouble = error.what
+        else:
+            if seen.has_threads:
+                told, quickest = told + 1, min(quickest, seen.seconds)
+                continue
+        clock.sleep(INTERVAL)
+    if not told or quickest > timeout / 2:
+        raise NodewardError(
+            what=f"a scrape takes {quickest:.1f} s, of {timeout:.0f} s that Prometheus waits" if told else trouble,
+            where=where,
+            remedy="Give the scrape a longer timeout, or leave the collector off",
+        )

@@ -43,11 +43,6 @@ PUT_BACK = "/var/lib/nodeward/process_metrics.put_back"
 # That of the role prometheus.prometheus.node_exporter, for an exporter that reads none.
 FOLDER = "/var/lib/node_exporter"
 
-# Seconds in which a restarted exporter has to answer (it takes less than one), and between two looks.
-COMES_BACK, INTERVAL = 30.0, 1.0
-# A scrape may meet a busy moment: the quickest of these counts.
-SCRAPES = 3
-
 OPTIONS: dict[str, dict[str, Any]] = {
     "textfile": {"type": "bool", "default": True},
     "scrape_timeout": {"type": "int", "default": 10},
@@ -258,34 +253,16 @@ def attempt(changes: Sequence[Change], host: Host, policy: Policy) -> Plan:
 
 def _configured(host: Host, policy: Policy) -> Plan:
     """Plan for an exporter that has just come, once it answers, and make these changes."""
-    deadline = host.clock() + COMES_BACK
+    deadline = host.clock() + exporters.COMES_BACK
     while ((facts := observe(host)).own is None or facts.silent) and host.clock() < deadline:
-        host.sleep(INTERVAL)
+        host.sleep(exporters.INTERVAL)
     planned = plan(facts, policy)
     done = attempt(planned.changes, host, policy) if facts.own and planned.changes else Plan()
     return Plan(done.changes, (*planned.findings, *done.findings))
 
 
 def _require_well(host: Host, url: str, timeout: float) -> None:
-    """Wait until the exporter tells of processes, and measure it. Raises NodewardError."""
-    deadline, quickest, told = host.clock() + COMES_BACK, timeout, 0
-    trouble = "it tells nothing of processes"
-    while told < SCRAPES and quickest > timeout / 2 and host.clock() < deadline + told * timeout:
-        try:
-            seen = exporters.scrape(host, url, timeout)
-        except NodewardError as error:
-            trouble = error.what
-        else:
-            if seen.has_threads:
-                told, quickest = told + 1, min(quickest, seen.seconds)
-                continue
-        host.sleep(INTERVAL)
-    if not told or quickest > timeout / 2:
-        raise NodewardError(
-            what=f"a scrape takes {quickest:.1f} s, of {timeout:.0f} s that Prometheus waits" if told else trouble,
-            where=url,
-            remedy="Give the scrape a longer timeout, or leave the collector off",
-        )
+    exporters.require_well(lambda: exporters.scrape(host, url, timeout), url, timeout, host)
 
 
 # --- restore ----------------------------------------------------------------------------------------

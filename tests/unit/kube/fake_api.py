@@ -22,6 +22,7 @@ class FakeApi:
         self.patches: list[str] = []
         self.tried: list[tuple[str, str]] = []
         self.token_status = 200
+        self.texts: dict[str, Callable[[], str]] = {}
         self._minor = minor
         for path, item in (objects or {}).items():
             self.store(path, item)
@@ -67,6 +68,13 @@ class FakeApi:
     def try_token(self, path: str, token: str) -> int:
         self.tried.append((path, token))
         return self.token_status
+
+    def text(self, path: str, patience: float) -> str:
+        """Answer with what a test has put there; with nothing as a server whose pods do not answer."""
+        del patience
+        if path not in self.texts:
+            raise ApiError("GET was answered with 503: no route to host", path, 503)
+        return self.texts[path]()
 
     def minor(self) -> int:
         return self._minor
