@@ -49,12 +49,16 @@ def repeated(step: Callable[[], object]) -> Iterator[None]:
 
 
 class Kubelets:
-    """See above. A test may change ``rule`` at any time; ``start`` is what a pod does on its node when it starts."""
+    """See above. A test may change ``rule`` at any time; ``start`` is what a pod does on its node when it starts.
+
+    ``addresses`` are those of nodes, which the pods then have too, as on the host's network.
+    """
 
     def __init__(self, api: Rest, start: Callable[[str, Pod], object] = lambda _node, _pod: None) -> None:
         self._api = api
         self._start = start
         self.rule: Rule = lambda _node, _pod: True
+        self.addresses: Mapping[str, str] = {}
 
     def step(self) -> None:
         """Do what is next for each pod."""
@@ -81,7 +85,15 @@ class Kubelets:
             if told is None:
                 self._start(node, pod)
             if is_ready != told:
-                self._api("PUT", f"{path}/status", {**pod, "status": {**pod["status"], **_status(pod, is_ready)}})
+                self._api(
+                    "PUT",
+                    f"{path}/status",
+                    {**pod, "status": {**pod["status"], **_status(pod, is_ready), **self._address(node)}},
+                )
+
+    def _address(self, node: str) -> dict[str, Any]:
+        address = self.addresses.get(node)
+        return {"hostIP": address, "podIP": address, "podIPs": [{"ip": address}]} if address else {}
 
 
 def _wanted_node(pod: Pod) -> str | None:
