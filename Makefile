@@ -57,7 +57,7 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills bench lab-up lab-down lab-status vm-up vm-down setup clean
+.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills kernel bench lab-up lab-down lab-status vm-up vm-down setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -95,8 +95,11 @@ api: test-tools ## run the tests against a real Kubernetes API server and etcd (
 fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for pytest)
 	@$(stages) fleet -- $(ARGS)
 
-drills: test-tools ## replay all incidents on a lab: the failure, then the cure (ARGS for pytest)
+drills: test-tools vm-packages ## replay all incidents on a lab: the failure, then the cure (ARGS for pytest)
 	@$(stages) all-drills -- $(ARGS)
+
+kernel: test-tools vm-packages ## harden, boot and restore three virtual machines with kernels of their own
+	@$(stages) kernel
 
 bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (two minutes)
 	@PYTHONPATH='$(CURDIR)/.ansible/collections:$(CURDIR)' .venv/bin/python -m tests.bench
@@ -110,7 +113,7 @@ lab-down: ## remove the lab's nodes
 lab-status: ## show the lab's nodes
 	@$(lab) status --name '$(LAB)'
 
-vm-up: vm-packages ## boot two virtual machines with kernels of their own (tests/vm), or reuse them
+vm-up: vm-packages ## boot three virtual machines with kernels of their own (tests/vm), or reuse them
 	@python3 -m tests.vm up
 
 vm-down: ## end the virtual machines

@@ -49,6 +49,32 @@ class Run:
         return {key: int(value) for key, value in (pair.split("=") for pair in line.group(1).split())}
 
 
+def command(inventory: Path, folder: Path, playbook: str, *words: str) -> list[str]:
+    """Return the command of a playbook, by its full name or path, that leaves its report in the folder."""
+    ansible = str(_TOOLS / "ansible-playbook")
+    return [ansible, playbook, "-i", str(inventory), "-e", f"report_folder={folder}", *words]
+
+
+def run(command: list[str], folder: Path, limit: float = LIMIT) -> Run:
+    """Run a command to its end, at most ``limit`` seconds, and read the report that it left in the folder."""
+    for old in folder.glob("*.json"):
+        old.unlink()  # dated ones, and the newest of each kind
+    done = subprocess.run(
+        command,
+        # as make sets it, for those who call pytest themselves: round trips are counted
+        env={"ANSIBLE_PIPELINING": "True", **os.environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+    print(done.stdout)
+    reports = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    return Run(done.returncode, done.stdout, reports[0] if reports else {})
+
+
 class Fleet:
     """The lab's three nodes and a folder for the reports of one test."""
 
@@ -58,9 +84,7 @@ class Fleet:
         self._limit = limit
 
     def command(self, playbook: str, *words: str) -> list[str]:
-        ansible = str(_TOOLS / "ansible-playbook")
-        report = ["-e", f"report_folder={self.folder}"]
-        return [ansible, playbook, "-i", str(self.lab.inventory), *report, *words]
+        return command(self.lab.inventory, self.folder, playbook, *words)
 
     def play(self, playbook: str, *words: str) -> Run:
         """Run a playbook (harden, audit, or a path) to its end."""
@@ -68,22 +92,7 @@ class Fleet:
 
     def run(self, command: list[str]) -> Run:
         """Run a command to its end and read the report that it left."""
-        for old in self.folder.glob("*.json"):
-            old.unlink()  # dated ones, and the newest of each kind
-        done = subprocess.run(
-            command,
-            # as make sets it, for those who call pytest themselves: round trips are counted
-            env={"ANSIBLE_PIPELINING": "True", **os.environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=self._limit,
-            check=False,
-        )
-        print(done.stdout)
-        reports = [json.loads(path.read_text()) for path in self.folder.glob("*.json")]
-        return Run(done.returncode, done.stdout, reports[0] if reports else {})
+        return run(command, self.folder, self._limit)
 
     def look(self, node: str) -> list[str]:
         """Return everything a run could change on a node, as find, sha256sum and /proc show it."""

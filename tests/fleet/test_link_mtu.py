@@ -8,34 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.fleet import NODES, Fleet, Run
+from tests.fleet.transfer import RECEIVER, SENDER
 
 POD = "/usr/local/lib/lab/pod"
 LARGE = 1_000_000  # bytes: some 700 full packets
 NETWORKD_DROP_IN = "/etc/systemd/network/10-eth0.network.d/99-zz-nodeward-link_mtu.conf"
 BROUGHT = "/run/nodeward/pyroute2.zip"
-
-# Reads all, and answers with how much it was; one that hangs does not hold up the next.
-RECEIVER = """
-import socketserver
-class Receiver(socketserver.BaseRequestHandler):
-    def handle(self):
-        count = 0
-        while data := self.request.recv(65536):
-            count += len(data)
-        self.request.sendall(str(count).encode())
-socketserver.ThreadingTCPServer(("", 9000), Receiver).serve_forever()
-"""
-# The answer, or nothing when there is none for 3 s.
-SENDER = """
-import socket, sys
-with socket.create_connection(("10.233.2.10", 9000), timeout=3) as peer:
-    try:
-        peer.sendall(b"x" * int(sys.argv[1]))
-        peer.shutdown(socket.SHUT_WR)
-        print(peer.recv(100).decode(), end="")
-    except TimeoutError:
-        pass
-"""
 
 
 def mtu(fleet: Fleet, node: str, link: str, inside: str = "") -> int:
@@ -74,7 +52,7 @@ def incident_c(fleet: Fleet) -> Fleet:
 
 
 def sent(fleet: Fleet, size: int) -> str:
-    return fleet.lab.run("node1", f"{POD} exec a python3 /root/send.py {size}").stdout
+    return fleet.lab.run("node1", f"{POD} exec a python3 /root/send.py 10.233.2.10 {size} 3").stdout
 
 
 def test_a_transfer_between_pods_hangs_before_and_completes_after(incident_c: Fleet) -> None:

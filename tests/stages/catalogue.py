@@ -22,8 +22,8 @@ def _pytest(name: str, *options: str) -> Step:
     return Step(name, command, report=report)
 
 
-def _molecule(scenario: str) -> tuple[Step, ...]:
-    """Make one step of each of molecule's, so that each has an exit code: see single_steps.yml."""
+def _molecule(scenario: str, *actions: str) -> tuple[Step, ...]:
+    """Make one step of each of molecule's actions, so that each has an exit code: see single_steps.yml."""
     bases = (Path(".config/molecule/config.yml"), Path("tests/stages/single_steps.yml"))
     folder = Path("molecule") / scenario
     playbooks = {"check": "converge", "idempotence": "converge", "side-effect": "side_effect"}
@@ -35,7 +35,7 @@ def _molecule(scenario: str) -> tuple[Step, ...]:
             needs=(*bases, folder / "molecule.yml", folder / f"{playbooks.get(action, action)}.yml"),
             cleans_up=action == "destroy",
         )
-        for action in ("create", "prepare", "check", "converge", "idempotence", "side-effect", "verify", "destroy")
+        for action in ("create", "prepare", *actions, "destroy")
     )
 
 
@@ -74,11 +74,25 @@ STAGES = (
         ),
         limit=970,
     ),
-    Stage("molecule", _molecule("default"), limit=270, in_order=True),
+    Stage(
+        "molecule",
+        _molecule("default", "check", "converge", "idempotence", "side-effect", "verify"),
+        limit=270,
+        in_order=True,
+    ),
     # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
     Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2700),
     Stage("drills", (_pytest("drills", "-m", "not long"),), limit=450),
 )
 
 # Run where they are named, and not by `make test`, which has no time for them.
-BY_NAME = (Stage("all-drills", (_pytest("drills"),), limit=3600),)
+BY_NAME = (
+    Stage("all-drills", (_pytest("drills"),), limit=3600),
+    # the side effect is a boot, with a look at what is left, and the way back
+    Stage(
+        "kernel",
+        _molecule("kernel", "converge", "idempotence", "verify", "side-effect"),
+        limit=3600,
+        in_order=True,
+    ),
+)

@@ -1,1 +1,1 @@
-"""Virtual machines with kernels of their own: Debian 12 under QEMU, for what containers cannot prove."""
+"""Virtual machines with kernels of their own: Debian 12 and 13 under QEMU, for what containers cannot prove."""

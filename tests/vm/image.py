@@ -23,7 +23,8 @@ PACKAGES = (
     "openssh-server",
     "python3-minimal", "python3-apt", "python3-pyroute2", "python3-yaml",
     "iproute2", "iputils-ping", "kmod", "procps", "wireguard-tools",
-    "ifupdown", "network-manager",  # managers of links; a seed says which one runs
+    "ifupdown", "network-manager", "netplan.io",  # managers of links; a seed says which one runs
+    "etcd-server",  # for what etcd_timing gives its process; runs where a seed says so
 )  # fmt: skip
 # They take time that an emulated processor has not: 57 s, the reaper of file system snapshots alone.
 MASKED = (
@@ -31,7 +32,7 @@ MASKED = (
     "fstrim.timer", "NetworkManager-wait-online.service", "systemd-networkd-wait-online.service", "getty.target",
     "serial-getty@.service",
 )  # fmt: skip
-MANAGERS = ("networking", "NetworkManager", "systemd-networkd")
+SERVICES = ("networking", "NetworkManager", "systemd-networkd", "etcd")
 INIT = "/usr/local/sbin/vm-init"
 # What QEMU's console shows once the kernel has mounted its disk.
 SEEDED = "vm-init: here"
@@ -92,7 +93,7 @@ class Image:
 
 def digest(suite: str) -> str:
     """Name the recipe: it changes with everything that goes into an image from this checkout."""
-    recipe = (suite, PACKAGES, MASKED, MANAGERS, _INIT_TEXT, _INITRAMFS, _MODULES, _TRIM, _SIZE, _PACK)
+    recipe = (suite, PACKAGES, MASKED, SERVICES, _INIT_TEXT, _INITRAMFS, _MODULES, _TRIM, _SIZE, _PACK)
     return f"{suite}-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}"
 
 
@@ -145,7 +146,7 @@ def _build(folder: Path, suite: str, say: Callable[[str], None]) -> Path:
         ("customize", f"upload {folder}/init {INIT}"),
         ("customize", _TRIM),
         ("customize", f"for unit in {' '.join(MASKED)}; do ln -sf /dev/null {units}/$unit; done"),
-        ("customize", f"for unit in {' '.join(MANAGERS)}; do rm -f {units}/*.wants/$unit.service; done"),
+        ("customize", f"for unit in {' '.join(SERVICES)}; do rm -f {units}/*.wants/$unit.service; done"),
         ("customize", _PACK),
         ("customize", f"download vm.tar {tar}"),
     ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # Addresses that nobody has (RFC 5737); the default route's gateway is nobody: nothing leads out.
 UPLINK = "192.0.2"
@@ -38,9 +38,20 @@ interface-name={link}
 method=manual
 address1={address}
 """
+_NETWORK = """\
+[Match]
+Name={link}
+
+[Network]
+Address={address}
+"""
+# Nothing hurries: an emulated processor that others use, too, may take minutes for what systemd gives 90 s, and
+# a networkd that was asked twice was once ended by its own watchdog.
+_PATIENCE = "[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n"
+_NETWORKD_PATIENCE = "[Service]\nTimeoutStartSec=infinity\nWatchdogSec=0\n"
 _TUNNEL_UNIT = """\
 [Unit]
-Description=IPIP tunnels between the machines, as Calico has them
+Description=Tunnels as Calico has them: IPIP between the machines, and links of VXLAN and WireGuard
 After=network.target networking.service NetworkManager.service systemd-networkd.service
 
 [Service]
@@ -51,7 +62,7 @@ ExecStart=/usr/local/lib/vm/tunnel
 [Install]
 WantedBy=multi-user.target
 """
-# The kernel makes tunl0 with 1480, whatever the uplink has.
+# The kernel makes tunl0 with 1480 and wireguard with 1420, whatever the uplink has, and vxlan 50 below the uplink.
 _TUNNEL_SCRIPT = """\
 #!/bin/sh
 set -e
@@ -60,10 +71,13 @@ ip link set tunl0 up
 ip address replace {tunnel}.{number}.1/32 dev tunl0
 tries=0
 until ip -4 address show dev eth0 | grep -q 'inet '; do
-    tries=$((tries + 1)); [ $tries -lt 60 ]; sleep 1
+    tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 1
 done
-{routes}
-"""
+ip link add vxlan.calico type vxlan id 4096 dev eth0 local {address} dstport 4789 nolearning
+ip link add wireguard.cali type wireguard
+ip link set vxlan.calico up
+ip link set wireguard.cali up
+{routes}"""
 
 
 def files(number: int, count: int, manager: str) -> dict[str, tuple[str, int]]:
@@ -72,14 +86,17 @@ def files(number: int, count: int, manager: str) -> dict[str, tuple[str, int]]:
     routes = "".join(
         f"ip route replace {_TUNNEL}.{other}.0/24 via {UPLINK}.{10 + other} dev tunl0 onlink\n" for other in others
     )
+    names = {"tunnel": _TUNNEL, "number": number, "address": f"{UPLINK}.{10 + number}"}
     hosts = "".join(f"{UPLINK}.{10 + each} vm{each}\n" for each in range(1, count + 1))
     return {
         "etc/hostname": (f"vm{number}\n", 0o644),
         "etc/hosts": (f"127.0.0.1 localhost\n{hosts}", 0o644),
         "etc/resolv.conf": ("", 0o644),
         "etc/sysctl.d/60-incident-b.conf": ("kernel.pid_max = 49152\n", 0o644),
+        "etc/systemd/system.conf.d/vm.conf": (_PATIENCE, 0o644),
+        "etc/systemd/system/systemd-networkd.service.d/vm.conf": (_NETWORKD_PATIENCE, 0o644),
         "etc/systemd/system/vm-tunnel.service": (_TUNNEL_UNIT, 0o644),
-        "usr/local/lib/vm/tunnel": (_TUNNEL_SCRIPT.format(tunnel=_TUNNEL, number=number, routes=routes), 0o755),
+        "usr/local/lib/vm/tunnel": (_TUNNEL_SCRIPT.format(**names, routes=routes), 0o755),
         **_managed(number, manager),
     }
 
@@ -91,6 +108,10 @@ def _managed(number: int, manager: str) -> dict[str, tuple[str, int]]:
         return {"etc/network/interfaces": (text, 0o644)}
     lo_only = {"etc/network/interfaces": ("auto lo\niface lo inet loopback\n", 0o644)}
     links = {"eth0": f"{address}/24", "eth1": _SSH}
+    if manager == "systemd-networkd":
+        networks = {link: _NETWORK.format(link=link, address=its) for link, its in links.items()}
+        networks["eth0"] += f"Gateway={gateway}\n"
+        return {**lo_only, **{f"etc/systemd/network/10-{link}.network": (networks[link], 0o644) for link in links}}
     keyfiles = {
         link: _KEYFILE.format(link=link, number=position, address=its)
         for position, (link, its) in enumerate(links.items())
@@ -100,11 +121,11 @@ def _managed(number: int, manager: str) -> dict[str, tuple[str, int]]:
     return {**lo_only, **{f"{folder}/{link}.nmconnection": (keyfiles[link], 0o600) for link in links}}
 
 
-def tar(content: Mapping[str, tuple[str, int]], manager: str) -> bytes:
-    """Pack the files as the second disk holds them, and have systemd start the manager and the tunnels."""
+def tar(content: Mapping[str, tuple[str, int]], services: Iterable[str]) -> bytes:
+    """Pack the files as the second disk holds them, and have systemd start these services and the tunnels."""
     wanted = "etc/systemd/system/multi-user.target.wants"
-    units = {f"{wanted}/{manager}.service": f"/lib/systemd/system/{manager}.service",
-             f"{wanted}/vm-tunnel.service": "/etc/systemd/system/vm-tunnel.service"}  # fmt: skip
+    units = {f"{wanted}/{service}.service": f"/lib/systemd/system/{service}.service" for service in services}
+    units[f"{wanted}/vm-tunnel.service"] = "/etc/systemd/system/vm-tunnel.service"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for path, (text, mode) in content.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -11,7 +12,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.host import LabError, locked, require_tools, run, write
@@ -23,13 +23,14 @@ BOOT_TIMEOUT = 900  # seconds until all is up; with an emulated processor 120 to
 _TOOLS = ("qemu-system-x86_64", "mmdebstrap", "mkfs.ext4", "ssh-keygen")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Vm:
     """One machine; ``port`` is this machine's, where its sshd is heard."""
 
     number: int
     suite: str
     manager: str
+    also: tuple[str, ...] = ()  # services besides the manager of its links
     port: int = 0
 
     @property
@@ -38,8 +39,9 @@ class Vm:
 
 
 DEFAULT = (
-    Vm(1, "bookworm", "networking"),
+    Vm(1, "bookworm", "networking", ("etcd",)),
     Vm(2, "bookworm", "NetworkManager"),
+    Vm(3, "trixie", "systemd-networkd"),
 )
 
 
@@ -48,14 +50,15 @@ def _say(text: str) -> None:
 
 
 class Vms:
-    """Machines vm1 and vm2; errors are LabError. What is up is read from this machine, not kept in the object."""
+    """The first ``count`` of vm1 to vm3; errors are LabError. What is up is read from this machine, not kept here."""
 
-    def __init__(self, name: str = "default", say: Callable[[str], None] = _say) -> None:
+    def __init__(self, name: str = "default", say: Callable[[str], None] = _say, count: int = len(DEFAULT)) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
             raise LabError(f"name {name!r}: lower-case letters, digits and dashes, at most 31")
         self.folder = CHECKOUT / ".lab" / f"vm-{name}"
         self.id = hashlib.sha256(f"{CHECKOUT}\0vm\0{name}".encode()).hexdigest()[:8]
         self._say = say
+        self._vms = DEFAULT[:count]
 
     @property
     def inventory(self) -> Path:
@@ -65,15 +68,15 @@ class Vms:
         """Boot fresh machines, or reuse those that all run and answer."""
         require_tools(*_TOOLS)
         IMAGES.mkdir(parents=True, exist_ok=True)
-        images = {suite: image.ensure(IMAGES, suite, self._say) for suite in {vm.suite for vm in DEFAULT}}
+        images = {suite: image.ensure(IMAGES, suite, self._say) for suite in {vm.suite for vm in self._vms}}
         with self._lock():
             if self._whole():
-                self._say(f"vm: reused {len(DEFAULT)} machines")
+                self._say(f"vm: reused {len(self._vms)} machines")
                 return
             self._clear()
-            accelerator = machine.accelerator(f"nw-vm-{self.id}-probe", images[DEFAULT[0].suite], IMAGES)
-            ports = list(_free_ports(len(DEFAULT)))
-            vms = [Vm(vm.number, vm.suite, vm.manager, port) for vm, port in zip(DEFAULT, ports, strict=True)]
+            accelerator = machine.accelerator(f"nw-vm-{self.id}-probe", images[self._vms[0].suite], IMAGES)
+            ports = list(_free_ports(len(self._vms)))
+            vms = [dataclasses.replace(vm, port=port) for vm, port in zip(self._vms, ports, strict=True)]
             self._access(vms)
             started = time.monotonic()
             for vm in vms:
@@ -91,7 +94,7 @@ class Vms:
     def status(self) -> list[str]:
         """Return one line per machine: name, release, manager, port, pid, age."""
         lines = []
-        for vm in DEFAULT:
+        for vm in self._vms:
             process = machine.running(self._machine(vm))
             state = f"pid {process.pid}  up {process.age:.0f} s" if process else "down"
             lines.append(f"{vm.name}  {vm.suite:<9} {vm.manager:<17} {state}")
@@ -116,7 +119,7 @@ class Vms:
     def _whole(self) -> bool:
         # written after every machine was seen to boot
         return (self.folder / "ssh_config").exists() and all(
-            machine.running(self._machine(vm)) and self.run(vm.name, "true").returncode == 0 for vm in DEFAULT
+            machine.running(self._machine(vm)) and self.run(vm.name, "true").returncode == 0 for vm in self._vms
         )
 
     def _clear(self) -> None:
@@ -124,12 +127,12 @@ class Vms:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _start(self, vm: Vm, its: image.Image, accelerator: tuple[str, ...]) -> None:
-        content = seed.files(vm.number, len(DEFAULT), vm.manager)
+        content = seed.files(vm.number, len(self._vms), vm.manager)
         host_key = self._key(vm.name)
         content["etc/ssh/ssh_host_ed25519_key"] = (host_key.read_text(), 0o600)
         content["root/.ssh/authorized_keys"] = (self._key("id").with_suffix(".pub").read_text(), 0o600)
         disk = self.folder / f"{vm.name}.tar"
-        disk.write_bytes(seed.tar(content, vm.manager))
+        disk.write_bytes(seed.tar(content, (vm.manager, *vm.also)))
         disk.chmod(0o600)
         mac = f"02:{self.id[:2]}:{self.id[2:4]}:{self.id[4:6]}:00:{vm.number:02x}"
         links = machine.Links(self._group(), vm.port, mac)
@@ -187,9 +190,9 @@ class Vms:
             "ansible_timeout": 60,
         }
         hosts: dict[str, dict[str, str]] = {vm.name: {"manager": vm.manager} for vm in vms}
-        write(self.inventory, json.dumps({
-            "all": {"vars": variables, "children": {"kube_node": {"hosts": hosts}}}
-        }, indent=1) + "\n")  # fmt: skip
+        members: dict[str, dict[str, str]] = {vm.name: {} for vm in vms if "etcd" in vm.also}
+        groups = {"kube_node": {"hosts": hosts}, "etcd": {"hosts": members}}
+        write(self.inventory, json.dumps({"all": {"vars": variables, "children": groups}}, indent=1) + "\n")
 
 
 def _free_ports(count: int) -> Iterator[int]:

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Tunnels are what their uplink carries, and carry it to the other machines: each line has to be true.
+#   tunnels.sh UPLINK NUMBER...    MTU of the uplink, numbers of the other machines
+set -eux
+uplink=$1
+shift
+
+has() { # LINK KIND MTU
+    ip -details link show dev "$1" | grep -q " mtu $3 "
+    ip -details link show dev "$1" | grep -q "^ *$2 "
+}
+# the largest packet that passes, 28 bytes of headers with it, and not one byte more; the first may wait for ARP
+only() { # SIZE ADDRESS
+    ping -q -M do -c 3 -i 0.2 -W 5 -s $(($1 - 28)) "$2"
+    if ping -q -M do -c 1 -W 2 -s $(($1 - 27)) "$2"; then exit 1; fi
+}
+
+test "$(cat /sys/class/net/eth0/mtu)" = "$uplink"
+has tunl0 ipip $((uplink - 20))
+has vxlan.calico vxlan $((uplink - 50))
+has wireguard.cali wireguard $((uplink - 60))
+for number in "$@"; do
+    only "$uplink" "192.0.2.1$number"
+    only $((uplink - 20)) "10.233.$number.1"
+done
