@@ -13,7 +13,7 @@ from .._core.files import BYTES_SURVIVE, ENCODING
 from .._core.host import Host
 from .._core.packages import INSTALLED, Package
 from .._core.plan import Plan
-from .._core.verbs import Change, InstallPackage, Reason, RemovePackage, SetKey
+from .._core.verbs import Change, Reason, SetKey, SetPackage
 from . import exporters, metrics_findings
 
 CONSENT = "exporter_install"
@@ -75,7 +75,7 @@ def plan(facts: Facts, trap: str, why: str) -> Plan:
     if facts.lacks:
         return _none(trap, "no node-exporter runs on it", facts.lacks)
     reason = Reason(trap, f"no node-exporter runs on the node, and {why}", severity="info", disrupts=CONSENT)
-    return Plan((InstallPackage(package.name, reason),))
+    return Plan((SetPackage(package.name, None, INSTALLED, reason),))
 
 
 def _none(trap: str, observed: str, hint: str) -> Plan:
@@ -88,7 +88,7 @@ def going_back(facts: Facts, changes: Sequence[Change], trap: str) -> Plan:
     Its configuration is part of it, so all waits for one consent, and nothing is restarted that is then removed. It
     stays where somebody has configured it since.
     """
-    removal = next((change for change in changes if isinstance(change, RemovePackage)), None)
+    removal = next((change for change in changes if isinstance(change, SetPackage)), None)
     if removal is None:
         return Plan(tuple(changes))
     theirs = (*_edited(facts, changes), *facts.added)

@@ -22,13 +22,13 @@ from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import (
     MANAGED_BY,
     Change,
-    InstallPackage,
     MakeFolder,
     Reason,
     ReloadUnit,
     RemoveFile,
     RestartUnit,
     SetKey,
+    SetPackage,
     WriteFile,
 )
 from . import exporter_package, exporters, metrics_findings, restore
@@ -236,7 +236,7 @@ def attempt(changes: Sequence[Change], host: Host, policy: Policy) -> Plan:
     Returns what was changed in the end, of an exporter that was installed also what it then had to be told. Raises
     NodewardError when something could not be put back, or none could be installed.
     """
-    if any(isinstance(change, InstallPackage) for change in changes):
+    if any(isinstance(change, SetPackage) for change in changes):
         apply(changes, host)
         return Plan(tuple(changes)) + _configured(host, policy)
     own = observe(host).own

@@ -11,6 +11,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import
     Reason,
     RemoveFile,
     SetKey,
+    SetPackage,
     SetSysctl,
     WriteFile,
     change_at,
@@ -90,6 +91,8 @@ REWRITE = WriteFile("/etc/f", "old\n", "new\n", REASON)
 REMOVE = RemoveFile("/etc/f", "old\n", REASON)
 LIMIT = SetKey("yaml", "/etc/f", "podPidsLimit", None, "4096", REASON)
 RELIMIT = SetKey("yaml", "/etc/f", "podPidsLimit", "-1", "4096", REASON)
+INSTALL = SetPackage("exporter", None, "installed", REASON)
+DEBIAN = {"/etc/os-release": "ID=debian\n", "/var/lib/dpkg/status": "Package: exporter\nStatus: install ok installed\n"}
 UNLIMIT = SetKey("yaml", "/etc/f", "podPidsLimit", "4096", None, REASON)
 
 # printf theirs | sha256sum
@@ -111,6 +114,8 @@ CHECKS: list[tuple[str, Change, FakeHost, str]] = [
     ("a key's file in a read-only folder", LIMIT, FakeHost({"/etc/f": "a: 1\n"}, read_only=("/etc",)), "read-only"),
     ("a read-only folder", WRITE, FakeHost(read_only=("/etc",)), "cannot be written: /etc is read-only"),
     ("a full disk", WRITE, FakeHost(disk_full=True), "cannot be written: no room for"),
+    ("a package that appeared", INSTALL, FakeHost(DEBIAN), "expected nothing, found 'installed'"),
+    ("a package for nobody knows what", INSTALL, FakeHost(), "the node is of an unknown distribution"),
     ("a removal in a read-only folder", REMOVE, FakeHost({"/etc/f": "old\n"}, read_only=("/etc",)), "read-only"),
 ]
 

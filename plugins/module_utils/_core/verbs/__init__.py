@@ -20,7 +20,7 @@ from .keys import SetKey, key_change
 from .link_files import KINDS as LINK_FILES
 from .link_files import GenerateNetplan, LoadProfile, link_file_change
 from .links import LINK, PEER, SetLinkMtu
-from .packages import PACKAGE, InstallPackage, RemovePackage, package_change
+from .packages import PACKAGE, SetPackage
 from .priorities import IO_PRIORITY, SetIoPriority
 from .sysctls import SetSysctl, sysctl_path
 from .units import KINDS, RUN, ReloadUnit, RestartUnit, RunUnit, StartUnit, unit_change
@@ -30,19 +30,18 @@ __all__ = [
     "MANAGED_BY",
     "Change",
     "GenerateNetplan",
-    "InstallPackage",
     "LoadProfile",
     "MakeFolder",
     "Reason",
     "ReloadUnit",
     "RemoveFile",
     "RemoveFolder",
-    "RemovePackage",
     "RestartUnit",
     "RunUnit",
     "SetIoPriority",
     "SetKey",
     "SetLinkMtu",
+    "SetPackage",
     "SetSysctl",
     "StartUnit",
     "WriteFile",
@@ -62,8 +61,7 @@ Change = Union[
     RemoveFile,
     MakeFolder,
     RemoveFolder,
-    InstallPackage,
-    RemovePackage,
+    SetPackage,
     RunUnit,
     ReloadUnit,
     RestartUnit,
@@ -89,7 +87,7 @@ def change_at(target: str, before: str | None, after: str | None, reason: Reason
         "folder": lambda: folder_change(place, after, reason),
         LINK: lambda: SetLinkMtu(place, before, after, reason),
         PEER: lambda: SetLinkMtu(place, before, after, reason, peer=True),
-        PACKAGE: lambda: package_change(place, after, reason),
+        PACKAGE: lambda: SetPackage(place, before, after, reason),
         RUN: lambda: RunUnit(place, before, after, reason),
         IO_PRIORITY: lambda: SetIoPriority(place, reason),
         **{name: lambda: unit_change(kind, place, before, reason) for name in KINDS},

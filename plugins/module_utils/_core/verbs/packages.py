@@ -1,5 +1,5 @@
 # Private to the collection nodeward.calico: may change in any release.
-"""A package of the distribution, installed where there was nothing of it."""
+"""A package of the distribution: installed where there was nothing of it, and removed with its configuration."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import ClassVar
 
 from .. import packages
 from ..host import Host
-from ..packages import INSTALLED
 from .base import Reason, still, took
 
 PACKAGE = "package"
 
 
 @dataclass(frozen=True)
-class InstallPackage:
-    """Install one package, which starts its service; nothing of it is there before, and no other comes with it."""
+class SetPackage:
+    """Install one package and no other, which starts its service, or remove it: INSTALLED or None, before and after."""
 
     package: str
+    before: str | None
+    after: str | None
     reason: Reason
-    before: None = None
-    after: str = INSTALLED
     follows: ClassVar[bool] = False
 
     @property
@@ -32,49 +31,16 @@ class InstallPackage:
         return packages.manager(host).look(host, self.package).state
 
     def check(self, host: Host) -> None:
-        still(self.target, self.present(host), None)
-        packages.manager(host).require_alone(host, self.package)
+        still(self.target, self.present(host), self.before)
+        if self.after:
+            packages.manager(host).require_alone(host, self.package)
 
     def act(self, host: Host) -> None:
-        packages.manager(host).install(host, self.package)
+        manager = packages.manager(host)
+        (manager.install if self.after else manager.remove)(host, self.package)
 
     def verify(self, host: Host) -> None:
-        took(self.target, self.present(host), INSTALLED)
+        took(self.target, self.present(host), self.after)
 
-    def inverse(self) -> RemovePackage:
-        return RemovePackage(self.package, self.reason)
-
-
-@dataclass(frozen=True)
-class RemovePackage:
-    """Remove a package that we installed, with its configuration."""
-
-    package: str
-    reason: Reason
-    before: str = INSTALLED
-    after: None = None
-    follows: ClassVar[bool] = False
-
-    @property
-    def target(self) -> str:
-        return f"{PACKAGE} {self.package}"
-
-    def present(self, host: Host) -> str | None:
-        return packages.manager(host).look(host, self.package).state
-
-    def check(self, host: Host) -> None:
-        still(self.target, self.present(host), INSTALLED)
-
-    def act(self, host: Host) -> None:
-        packages.manager(host).remove(host, self.package)
-
-    def verify(self, host: Host) -> None:
-        took(self.target, self.present(host), None)
-
-    def inverse(self) -> InstallPackage:
-        return InstallPackage(self.package, self.reason)
-
-
-def package_change(name: str, after: str | None, reason: Reason) -> InstallPackage | RemovePackage:
-    """Return the verb that installs a package, or removes it where ``after`` is None."""
-    return RemovePackage(name, reason) if after is None else InstallPackage(name, reason)
+    def inverse(self) -> SetPackage:
+        return SetPackage(self.package, self.after, self.before, self.reason)
