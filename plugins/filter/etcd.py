@@ -176,6 +176,7 @@ _WANTED = {
     "stalls": "round trips below a tenth of the election timeout",
     "renew_deadline": "an election timeout below half of the renew deadline",
     "partial": "all members seen",
+    "alarm": "a cluster that reports nothing",
 }
 
 

@@ -69,6 +69,7 @@ class Member:
     ``configured`` is what its next start would give it, None where that is not known. ``obstacle`` says why its
     configuration cannot be written, '' where it can. ``places`` are where its settings stand, as journals name them.
     ``stale``: its file has changed since it started. ``runs_on``: with what was there before a killed run wrote.
+    ``errors`` are its alarms and complaints.
     """
 
     host: str
@@ -87,6 +88,7 @@ class Member:
     places: tuple[str, ...] = ()
     stale: bool = False
     runs_on: bool = False
+    errors: tuple[str, ...] = ()
 
     def differs(self, wanted: Values) -> bool:
         """Tell whether it runs with other values, or would after its next start."""
@@ -113,6 +115,7 @@ class Member:
             places=tuple(told.get("places") or ()),
             stale=bool(told.get("stale")),
             runs_on=bool(told.get("runs_on")),
+            errors=tuple(told.get("errors") or ()),
         )
 
 
@@ -255,6 +258,10 @@ def partial(decision: Decision) -> Iterable[Problem]:
                 refused=True,
                 id="partial",
             )
+    errors = sorted({error.strip() for member in decision.members for error in member.errors})
+    if errors:
+        way_out = ": docs/etcd_defrag.md has the way out" if any("NOSPACE" in error for error in errors) else ""
+        yield Problem(f"etcd reports {', '.join(errors)}{way_out}", refused=True, id="alarm")
     learners = sorted({each for member in decision.members for each in member.learners})
     if learners:
         yield Problem(f"a member is being added (learner {', '.join(learners)})", refused=True, id="partial")

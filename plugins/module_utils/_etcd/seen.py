@@ -27,7 +27,7 @@ class Seen:
 
     ``scheduler`` is that of the disk with its data, '' where it cannot be told. ``is_stale``: the file that it was
     started with was written since, so what it runs with is not known. ``is_unfinished``: a killed run has written for
-    it, and has not seen it well.
+    it, and has not seen it well. ``errors`` are its alarms and complaints.
     """
 
     running: Running
@@ -39,6 +39,7 @@ class Seen:
     scheduler: str = ""
     is_stale: bool = False
     is_unfinished: bool = False
+    errors: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -94,6 +95,7 @@ class Seen:
             "runs_on": self.runs_on,
             "evidence": self.evidence.shown(),
             "unseen": self.unseen,
+            "errors": self.errors,
         }
 
 
@@ -104,10 +106,12 @@ def look(host: Host) -> list[Seen]:
 
 def _seen(host: Host, each: Running) -> Seen:
     evidence, membership, unseen = Evidence(), None, ""
+    errors: tuple[str, ...] = ()
     try:
         etcd = Etcd(host, access.of(each, host))
         evidence = etcd.evidence()
         membership = etcd.members()
+        errors = etcd.status().errors
     except NodewardError as error:
         unseen = f"{error.where}: {error.what}"
     site = recognise(each, host)
@@ -122,6 +126,7 @@ def _seen(host: Host, each: Running) -> Seen:
         scheduler=_scheduler(host, each),
         is_stale=site.flavour.reads_file and _is_newer(host, each.config_file, evidence),
         is_unfinished=note.names(host, each.options.get("name", "default")),
+        errors=errors,
     )
 
 

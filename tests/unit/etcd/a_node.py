@@ -70,5 +70,6 @@ def node(arguments: tuple[str, ...] = ARGUMENTS, **files: str) -> FakeHost:
     host.answers = {
         f"GET {METRICS}/metrics": Answer(200, TEXT),
         f"POST {CLIENT}/v3/cluster/member/list": Answer(200, json.dumps(members())),
+        f"POST {CLIENT}/v3/maintenance/status": Answer(200, json.dumps({"version": "3.4.23"})),
     }
     return host

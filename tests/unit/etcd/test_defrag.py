@@ -110,7 +110,7 @@ def test_without_consent_or_in_check_mode_it_only_tells(cluster):
     assert do(cluster, allow=False)["changed"] is False
     foretold = do(cluster, check_mode=True)
     assert (foretold["changed"], foretold["members"][0]["after"]) == (True, None)
-    assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list"}
+    assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list", "node1 v3/maintenance/status"}
 
 
 def test_what_something_else_defragments_is_left_to_it(cluster):

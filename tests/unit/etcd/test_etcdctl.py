@@ -20,6 +20,7 @@ from tests.unit.fake_host import FakeHost
 PATHS = (CERTIFICATES["ca.crt"], CERTIFICATES["server.crt"], CERTIFICATES["server.key"])
 START = ["env", "-i", "ETCDCTL_API=3", ETCDCTL, f"--endpoints={CLIENT}"]
 LIST = ["--command-timeout=5s", "member", "list", "--write-out=json"]
+STATUS = ["--command-timeout=5s", "endpoint", "status", "--write-out=json"]
 
 
 class Offline(FakeCluster):
@@ -35,7 +36,8 @@ def off(told: str = "", program: str = ETCDCTL) -> FakeHost:
     host.answers[f"POST {CLIENT}/v3/cluster/member/list"] = Answer(404, "404 page not found\n")
     paths = [f"/proc/{PID}/root{path}" for path in PATHS]
     flags = [f"--cacert={paths[0]}", f"--cert={paths[1]}", f"--key={paths[2]}"]
-    host.commands[" ".join([*START, *flags, *LIST]).replace(ETCDCTL, program or ETCDCTL)] = told
+    for words, answer in ((LIST, told), (STATUS, '[{"Status": {"version": "3.4.23"}}]')):
+        host.commands[" ".join([*START, *flags, *words]).replace(ETCDCTL, program or ETCDCTL)] = answer
     return host
 
 
@@ -55,7 +57,10 @@ def test_a_look_at_the_node_sees_its_member_and_costs_etcd_no_write(program):
     [found] = seen.look(host)
     assert (found.unseen, found.membership) == ("", before)
     asked = [words for verb, words in host.calls if verb == "run" and "etcdctl" in words]
-    assert [words.partition("--command-timeout=5s ")[2] for words in asked] == ["member list --write-out=json"]
+    assert [words.partition("--command-timeout=5s ")[2] for words in asked] == [
+        "member list --write-out=json",
+        "endpoint status --write-out=json",
+    ]
     assert [finding.id for finding in etcd_timing.plan(etcd_timing.observe(host), etcd_timing.Policy()).findings] == [
         finding.id for finding in etcd_timing.plan(etcd_timing.observe(node()), etcd_timing.Policy()).findings
     ]

@@ -90,7 +90,7 @@ def test_a_second_time_nothing_is_restarted_and_nothing_costs_a_write():
     calls = list(cluster.calls)
     assert do(cluster)["changed"] is False
     assert cluster.restarts == 1
-    assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list"}
+    assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list", "node1 v3/maintenance/status"}
     assert [call for call in cluster.calls[len(calls) :] if "show" not in call[1]] == []
 
 

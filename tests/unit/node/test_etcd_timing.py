@@ -73,6 +73,7 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
         "runs_on": False,
         "evidence": {},
         "unseen": "",
+        "errors": (),
     }  # fmt: skip
     assert shown["policy"] == {
         "mode": "fixed", "heartbeat_interval": 250, "election_timeout": 5000, "snapshot_count": None,
@@ -88,13 +89,13 @@ def test_a_member_of_kubeadm_s_is_seen_by_reading_alone():
 def test_it_is_asked_with_its_own_certificates_and_nothing_that_costs_a_write():
     host = node()
     etcd_timing.observe(host)
-    metrics, listing = host.requests
+    metrics, listing, status = host.requests
     assert (metrics.url, metrics.certificate) == (f"{METRICS}/metrics", None)
     assert (listing.ca, listing.certificate, listing.key) == (
         "PEM of ca.crt\n", "PEM of server.crt\n", "PEM of server.key\n"
     )  # fmt: skip
     assert "PEM of server.key" not in repr(listing)
-    assert listing.body == "{}"
+    assert (listing.body, status.body) == ("{}", "{}")
 
 
 def test_without_a_listener_of_its_own_the_metrics_are_asked_for_where_clients_are():
@@ -311,6 +312,20 @@ def test_a_learner_is_told():
     host.answers[f"POST {CLIENT}/v3/cluster/member/list"] = Answer(200, json.dumps(listing))
     [member] = etcd_timing.shown(etcd_timing.observe(host))["members"]
     assert member["learners"] == ["c0ffee"]
+
+
+def test_an_alarm_is_told_and_nothing_is_due_while_it_stands():
+    """The node tells of it, so that audit says what harden will: in the cluster of three it was seen to refuse."""
+    host = node()
+    alarm = {"version": "3.4.23", "errors": ["memberID:1313424307433886151 alarm:NOSPACE "]}
+    host.answers[f"POST {CLIENT}/v3/maintenance/status"] = Answer(200, json.dumps(alarm))
+    facts = json.loads(json.dumps(etcd_timing.shown(etcd_timing.observe(host))))
+    members_seen = [Member.read("node1", {**facts["members"][0], "peers": TEXT_IDS[:1]})]
+    [decision] = decide(members_seen, {"node1": Policy()})
+    assert [problem.what for problem in decision.refused] == [
+        "etcd reports memberID:1313424307433886151 alarm:NOSPACE: docs/etcd_defrag.md has the way out"
+    ]
+    assert decision.due == ()
 
 
 def test_files_of_the_next_start_are_no_member_s_configuration():
