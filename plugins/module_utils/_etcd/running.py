@@ -54,7 +54,7 @@ def _running(host: Host, pid: int) -> Iterator[Running]:
 def _options(host: Host, running: Running) -> Mapping[str, str]:
     """Return what it was started with, by the names of flags: of its file, or its flags and variables."""
     if running.config_file:
-        text = host.read_text(f"{running.root}{running.config_file}")
+        text = host.read_text(running.path(running.config_file))
         text = host.read_text(running.config_file) if text is None else text
         try:
             read = scalars(text or "")

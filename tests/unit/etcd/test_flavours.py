@@ -249,6 +249,8 @@ def test_a_configuration_file_is_all_that_counts():
         "auto-compaction-retention": "8",
     }
     assert "not there" in recognise(unit("--config-file=/gone"), host).obstacle(WANTED)
+    relative = recognise(unit("--config-file=etcd.yml"), host).obstacle(WANTED)
+    assert relative == "etcd.yml is named without its folder; name it from / on in --config-file"
     assert "edited safely" in recognise(
         unit("--config-file=/x"), FakeHost({"/x": "heartbeat-interval: [1]\n"})
     ).obstacle(WANTED)

@@ -314,6 +314,13 @@ def test_a_learner_is_told():
     assert member["learners"] == ["c0ffee"]
 
 
+def test_a_configuration_file_is_read_where_the_process_began():
+    host = node(("etcd", "--config-file=etcd.yml"))
+    host.files[f"/proc/{PID}/cwd/etcd.yml"] = "name: node1\nlisten-client-urls: http://10.0.0.7:2379\n"
+    [found] = etcd_timing.observe(host).members
+    assert (found.name, found.running.options["listen-client-urls"]) == ("node1", "http://10.0.0.7:2379")
+
+
 def test_an_alarm_is_told_and_nothing_is_due_while_it_stands():
     """The node tells of it, so that audit says what harden will: in the cluster of three it was seen to refuse."""
     host = node()

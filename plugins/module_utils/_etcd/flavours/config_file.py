@@ -15,8 +15,10 @@ def recognise(running: Running, host: Host) -> Site | None:
     path = running.config_file
     if not path or not running.unit or running.is_pod:
         return None
-    text = host.read_text(path)
+    text = host.read_text(path) if path.startswith("/") else None
     if text is None:
-        return Site(FLAVOUR, unit=running.unit, obstacles=dict.fromkeys(NAMES, f"{path} is not there"))
+        relative = f"{path} is named without its folder; name it from / on in --config-file"
+        obstacle = f"{path} is not there" if path.startswith("/") else relative
+        return Site(FLAVOUR, unit=running.unit, obstacles=dict.fromkeys(NAMES, obstacle))
     place = Place("yaml-keys", path, {name: name for name in NAMES}, text)
     return Site(FLAVOUR, (place,), dict.fromkeys(NAMES, 0), unit=running.unit)
