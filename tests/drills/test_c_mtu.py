@@ -48,7 +48,7 @@ echo $low
 """
 
 
-def done(machines: Vms, name: str, command: str, timeout: float = 120) -> str:
+def done(machines: Vms, name: str, command: str, timeout: float = 300) -> str:
     """Run a command that has to end well; returns what it says."""
     ended = machines.run(name, command, timeout=timeout)
     if ended.returncode != 0:
@@ -57,7 +57,7 @@ def done(machines: Vms, name: str, command: str, timeout: float = 120) -> str:
 
 
 def put(machines: Vms, name: str, path: str, text: str) -> None:
-    done(machines, name, f"mkdir -p $(dirname {path}); cat > {path} <<'EOF'\n{text}EOF\n")
+    done(machines, name, f"mkdir -p $(dirname {path}); cat > {path} <<'END OF {path}'\n{text}END OF {path}\n")
 
 
 @pytest.fixture
