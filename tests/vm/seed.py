@@ -48,6 +48,8 @@ Address={address}
 # Nothing hurries: an emulated processor that others use, too, may take minutes for what systemd gives 90 s, and
 # a networkd that was asked twice was once ended by its own watchdog.
 _PATIENCE = "[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n"
+# What waits for udev before ifupdown has three minutes, and its udevadm two: once they were over, and a unit failed.
+_IFUPDOWN_PATIENCE = "[Service]\nTimeoutSec=900\nExecStart=\nExecStart=/bin/udevadm settle --timeout=900\n"
 _NETWORKD_PATIENCE = "[Service]\nTimeoutStartSec=infinity\nWatchdogSec=0\n"
 _TUNNEL_UNIT = """\
 [Unit]
@@ -95,6 +97,7 @@ def files(number: int, count: int, manager: str) -> dict[str, tuple[str, int]]:
         "etc/sysctl.d/60-incident-b.conf": ("kernel.pid_max = 49152\n", 0o644),
         "etc/systemd/system.conf.d/vm.conf": (_PATIENCE, 0o644),
         "etc/systemd/system/systemd-networkd.service.d/vm.conf": (_NETWORKD_PATIENCE, 0o644),
+        "etc/systemd/system/ifupdown-pre.service.d/vm.conf": (_IFUPDOWN_PATIENCE, 0o644),
         "etc/systemd/system/vm-tunnel.service": (_TUNNEL_UNIT, 0o644),
         "usr/local/lib/vm/tunnel": (_TUNNEL_SCRIPT.format(**names, routes=routes), 0o755),
         **_managed(number, manager),
