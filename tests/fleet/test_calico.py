@@ -94,6 +94,64 @@ def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, 
     assert (after["spec"], read(cluster, "configmap", "calico-config")["data"]["veth_mtu"]) == (before["spec"], "1500")
 
 
+def test_what_cannot_be_asked_of_the_probes_is_refused_before_the_mtu_is_changed(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    before = versions(cluster)
+    run = fleet.play("harden", *PAUSE, "-e", json.dumps({"calico_probes_containers": "[?"}))
+    assert run.code == 2
+    assert "is no JMESPath expression" in json.dumps(run.report), "and there is a report"
+    assert run.recap("node1")["rescued"] == 1
+    assert versions(cluster) == before
+
+
+TWO_PLAYS = """
+- name: Look
+  hosts: k8s_cluster
+  gather_facts: false
+  roles: [nodeward.calico.cni_token, nodeward.calico.calico_mtu]
+
+- name: Mend
+  hosts: k8s_cluster
+  gather_facts: false
+  serial: 1
+  any_errors_fatal: true
+  roles:
+    - role: nodeward.calico.cni_token
+      vars: {cni_token_allow_calico_pod_restart: true}
+
+- name: Once per cluster
+  hosts: k8s_cluster
+  gather_facts: false
+  roles:
+    - role: nodeward.calico.calico_mtu
+      vars: {calico_mtu_allow_calico_rollout: true}
+    - role: nodeward.calico.cni_token
+  post_tasks:
+    - name: Show
+      ansible.builtin.debug:
+        msg: "done {{ cni_token_result.changes | default([]) | length }}"
+"""
+
+
+def test_the_roles_by_themselves_look_in_one_play_and_mend_in_the_next(
+    fleet: Fleet, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, stale = cluster.fresh_token(), cluster.fresh_token()
+    for node, token in {"node1": good, "node2": stale[:-8] + "AAAAAAAA", "node3": good}.items():
+        cluster.give_token(node, token)
+    playbook = fleet.folder / "two_plays.yml"
+    playbook.write_text(TWO_PLAYS)
+    monkeypatch.setenv("K8S_AUTH_KUBECONFIG", str(cluster.kubeconfig))
+    pods = set(cluster.kubectl("get", "pods", "--namespace=kube-system", "--output=name").split())
+    run = fleet.play(str(playbook))
+    assert run.code == 0, run.output
+    assert "allow with cni_token_allow_calico_pod_restart" in run.output
+    assert "done 1" in run.output
+    assert read(cluster, "configmap", "calico-config")["data"]["veth_mtu"] == "1480"
+    assert pods - set(cluster.kubectl("get", "pods", "--namespace=kube-system", "--output=name").split())
+
+
 def test_a_lab_brought_up_again_reuses_its_api_server_and_makes_one_that_was_killed_anew(fleet: Fleet) -> None:
     lab, cluster = fleet.lab, Cluster(fleet.lab)
     command = [sys.executable, "-m", "tests.lab", "up", "--name", lab.name, "--nodes", str(lab.count), "--api"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 from ansible_collections.nodeward.calico.plugins.filter.unknown_variables import FilterModule, unknown_variables
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
 from ansible_collections.nodeward.calico.plugins.module_utils._node.run import TRAPS
@@ -32,6 +35,15 @@ CASES = [
 def test_unknown(names, told):
     (sentence,) = unknown_variables(names)
     assert told in sentence
+
+
+def test_what_the_roles_leave_does_not_stop_the_next_play_that_uses_them():
+    roles = Path(__file__).parents[3] / "roles"
+    tasks = [task for path in roles.glob("*/tasks/*.yml") for task in yaml.safe_load(path.read_text())]
+    left = {task["register"] for task in tasks if "register" in task}
+    left |= {name for task in tasks for name in task.get("ansible.builtin.set_fact", {})}
+    assert {"cni_token_seen", "calico_mtu_seen", "calico_probes_result"} <= left
+    assert unknown_variables(left) == []
 
 
 def test_known_and_foreign_names_are_left_alone():
