@@ -97,12 +97,19 @@ def test_harden_does_the_cluster_s_part_and_restore_takes_it_back(fleet: Fleet, 
 def test_what_cannot_be_asked_of_the_probes_is_refused_before_the_mtu_is_changed(
     fleet: Fleet, cluster: Cluster
 ) -> None:
-    before = versions(cluster)
-    run = fleet.play("harden", *PAUSE, "-e", json.dumps({"calico_probes_containers": "[?"}))
+    run = fleet.play(
+        "harden",
+        *PAUSE,
+        "--tags",
+        "link_mtu,calico_mtu,calico_probes",
+        "-e",
+        json.dumps({"calico_probes_containers": "[?"}),
+    )
     assert run.code == 2
     assert "is no JMESPath expression" in json.dumps(run.report), "and there is a report"
     assert run.recap("node1")["rescued"] == 1
-    assert versions(cluster) == before
+    assert read(cluster, "configmap", "calico-config")["data"]["veth_mtu"] == "1500"
+    assert read(cluster, "daemonset", "calico-node")["metadata"]["generation"] == 1
 
 
 TWO_PLAYS = """
