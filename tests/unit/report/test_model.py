@@ -93,6 +93,12 @@ def test_a_cluster_that_was_not_looked_at(probes, node, told):
     assert made["nodes"][0]["state"] == "ok"
 
 
+def test_a_saved_plan_is_of_nodes_alone_whatever_names_the_api_server():
+    skipped = {"calico_mtu_result": SKIPPED, "calico_probes_result": SKIPPED, "harden_apply_plan": "plans"}
+    made = report(["n1"], {"n1": {"node_result": DONE, **skipped}}, "harden", False, time=fleets.TIME)
+    assert made["cluster"]["findings"] == []
+
+
 def test_severities_are_ordered():
     assert SEVERITIES == ("high", "medium", "low", "info")
     assert count([]) == dict.fromkeys(SEVERITIES, 0)
