@@ -26,7 +26,11 @@ def written(folder: Path, *rules: Any, name: str = "mine.yml") -> str:
 def test_ours_can_be_used():
     rules = load([str(OURS)])
     assert len({rule.id for rule in rules}) == len(rules) >= 12
-    assert unusable_rules([str(OURS)]) == ""
+
+
+def test_an_id_of_ours_is_taken_and_that_is_told_before_anything_is_looked_at(tmp_path):
+    folder = written(tmp_path, {**GOOD, "id": "conntrack_full"})
+    assert "mine.yml: rule conntrack_full: this id is taken, in " in unusable_rules(folder)
 
 
 def test_the_page_names_ours():
