@@ -94,7 +94,7 @@ def largest(machines: Vms) -> list[int]:
 
 
 def ping(machines: Vms, size: int) -> str:
-    command = f"{POD} exec pod ping -q -M do -c 1 -W 5 -s {size - 28} {PODS['vm2']} 2>&1"
+    command = f"{POD} exec pod ping -M do -c 1 -W 5 -s {size - 28} {PODS['vm2']} 2>&1"
     return machines.run("vm1", command).stdout
 
 
