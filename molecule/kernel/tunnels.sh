@@ -1,9 +1,9 @@
 #!/bin/sh
 # Tunnels are what their uplink carries, and carry it to the other machines: each line has to be true.
-#   tunnels.sh UPLINK NUMBER...    MTU of the uplink, numbers of the other machines
+#   tunnels.sh UPLINK WIREGUARD NUMBER...    MTU of the uplink and of WireGuard, numbers of the other machines
 set -eux
-uplink=$1
-shift
+uplink=$1 wireguard=$2
+shift 2
 
 has() { # LINK KIND MTU
     ip -details link show dev "$1" | grep -q " mtu $3 "
@@ -18,7 +18,7 @@ only() { # SIZE ADDRESS
 test "$(cat /sys/class/net/eth0/mtu)" = "$uplink"
 has tunl0 ipip $((uplink - 20))
 has vxlan.calico vxlan $((uplink - 50))
-has wireguard.cali wireguard $((uplink - 60))
+has wireguard.cali wireguard "$wireguard"
 for number in "$@"; do
     only "$uplink" "192.0.2.1$number"
     only $((uplink - 20)) "10.233.$number.1"
