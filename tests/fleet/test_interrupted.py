@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import time
-
 import pytest
 
 from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.killing import different, kill_when_printed
 
 # What the run has just printed when it is killed, and how many of the nodes may be changed by then. The
 # nodes are worked on one after the other here, so that there is a middle.
@@ -45,25 +41,3 @@ def test_killed_run_is_finished_by_the_next(
     assert fleet.play("harden").code == 0
     for node in NODES:
         assert different(fleet.look(node), undisturbed[node]) == []
-
-
-def different(one: list[str], other: list[str]) -> list[str]:
-    """Return the lines that only one of two nodes has; each fresh node gives itself an id at its boot."""
-    return sorted(line for line in set(one) ^ set(other) if not line.endswith("/etc/machine-id"))
-
-
-def kill_when_printed(command: list[str], text: str) -> None:
-    """Start the command in a session of its own; kill all of that session as soon as it prints the text."""
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        assert any(text in line for line in process.stdout), f"never printed {text!r}"
-        os.killpg(process.pid, signal.SIGKILL)
-    # what ran on a node at that moment has ended by then
-    time.sleep(2)

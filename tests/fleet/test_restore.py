@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.fleet import NODES, Fleet
-from tests.fleet.test_interrupted import kill_when_printed
+from tests.fleet.killing import kill_when_printed
 
 JOURNAL = "/var/lib/nodeward/journal.json"
 # the way back of a tunnel that was lowered

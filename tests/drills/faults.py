@@ -1,0 +1,177 @@
+"""What is tried against the tool itself, on what, and how one knows that nothing came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fleet.etcd_lab import EtcdLab, Writer
+from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.killing import different
+from tests.lab.cluster import CNI_KUBECONFIG, Cluster
+from tests.lab.etcd import ENVIRONMENTS, MANIFEST
+from tests.lab.host import LabError
+
+SIZES = "find /etc /root /usr/local /usr/lib/sysctl.d /var/lib -type f -printf '%s %p\\n'"
+ETCD_FILES = "find /etc/kubernetes/manifests /etc/default /etc/etcd.env /etc/systemd/system -name '*etcd*' | sort"
+
+# What the nodes look like: lines by node.
+State = dict[str, list[str]]
+
+
+@dataclass
+class Fault:
+    """One row of the table that is printed at the end."""
+
+    name: str
+    tried: int = 0
+    survived: int = 0
+    bytes_lost: int = 0
+    unlike: list[str] = field(default_factory=list)
+
+    def outcome(self, moment: str, unlike: list[str], bytes_lost: int) -> None:
+        """Count one try: what is not as after an undisturbed run, and how much of what was there is gone."""
+        self.tried += 1
+        self.survived += not unlike and not bytes_lost
+        self.bytes_lost += bytes_lost
+        self.unlike += [f"{moment}: {line}" for line in unlike]
+
+
+def table(faults: Iterable[Fault]) -> list[str]:
+    rows = [f"{each.name:<58}  {each.tried:>5}  {each.survived:>8}  {each.bytes_lost:>10}" for each in faults]
+    return [f"{'fault':<58}  tried  survived  bytes lost", *rows]
+
+
+class Arena:
+    """Nodes with a kubelet: the part of harden.yml that runs on each node by itself."""
+
+    words: tuple[str, ...] = ("-e", "harden_allow=kubelet_restart", "-e", "harden_pause=0")
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self._sizes: dict[str, dict[str, int]] = {}
+
+    def fresh(self) -> None:
+        """Make all as it was before the first run."""
+        self.fleet.lab.reset()
+        for node in NODES:
+            self.fleet.lab.run(node, "systemctl start kubelet")
+
+    def state(self) -> State:
+        """What may not differ from what an undisturbed run leaves."""
+        return {node: self.fleet.look(node) for node in NODES}
+
+    def undisturbed(self) -> State:
+        """Run once and return what came of it."""
+        self.fresh()
+        assert self.fleet.play("harden", *self.words).code == 0
+        self._sizes = {node: self._sizes_on(node) for node in NODES}
+        return self.state()
+
+    def _sizes_on(self, node: str) -> dict[str, int]:
+        lines = (line.split(" ", 1) for line in self.fleet.lab.run(node, SIZES).stdout.splitlines())
+        return {path: int(size) for size, path in lines}
+
+    def during(self, act: Callable[[], None]) -> int:
+        """Do it, and return how many bytes of what somebody else wrote meanwhile were lost."""
+        act()
+        return 0
+
+    def unlike(self, good: State) -> list[str]:
+        """Return what differs now from an undisturbed run."""
+        now = self.state()
+        return [f"{place}: {line}" for place in good for line in different(good[place], now[place])]
+
+    def bytes_lost(self, good: State) -> int:
+        """Return the size of the files that the undisturbed run left and that are not there, or not so, now."""
+        lost = 0
+        for node, sizes in self._sizes.items():
+            now = set(self.fleet.look(node))
+            lines = (line for line in good[node] if line not in now and not line.endswith("/etc/machine-id"))
+            lost += sum(sizes.get(line.partition("  ")[2], 0) for line in lines)
+        return lost
+
+
+class EtcdArena(Arena):
+    """Three members of etcd under a client that writes all the time: bytes lost are those of its writes."""
+
+    words = ("--tags", "etcd_timing", "-e", "harden_pause=0")
+
+    def __init__(self, fleet: Fleet, folder: Path) -> None:
+        super().__init__(fleet)
+        self.etcd = EtcdLab(fleet.lab, folder)
+
+    def fresh(self) -> None:
+        self.fleet.lab.reset()
+        self.etcd.start()
+
+    def state(self) -> State:
+        values = self.etcd.values()
+        # a lock or a note that stayed would hold the next run back
+        left = self.etcd.etcdctl("node1", "get --prefix --keys-only nodeward").split()
+        return {
+            node: [
+                f"runs with {values[node]}",
+                *self.etcd.read(node, path).splitlines(),
+                *self.fleet.lab.run(node, ETCD_FILES, check=False).stdout.splitlines(),
+                *left,
+            ]
+            for node, path in {**ENVIRONMENTS, "node3": MANIFEST}.items()
+        }
+
+    def undisturbed(self) -> State:
+        self.fresh()
+        assert self.fleet.play("harden", *self.words).code == 0
+        return self.state()
+
+    def during(self, act: Callable[[], None]) -> int:
+        with Writer(self.etcd) as writer:
+            act()
+        assert writer.acknowledged, "nothing was written meanwhile"
+        return 64 * len(writer.lost())
+
+
+class CalicoArena(Arena):
+    """An API server with Calico's manifest, and a node whose token is refused."""
+
+    words = ("--tags", "link_mtu,calico_mtu,calico_probes,cni_token", "-e", "harden_pause=0")
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self.cluster = Cluster(fleet.lab)
+
+    def fresh(self) -> None:
+        self.cluster.down()
+        self.fleet.lab.reset()
+        assert self.cluster.ensure()
+        self.cluster.give_token("node2", self.cluster.fresh_token()[:-8] + "AAAAAAAA")
+
+    def undisturbed(self) -> State:
+        self.fresh()
+        assert self.fleet.play("harden", *self.words).code == 0
+        return self.state()
+
+    def state(self) -> State:
+        daemon_set = self._get("daemonset", "calico-node")
+        return {
+            "DaemonSet": json.dumps(daemon_set["spec"], indent=1, sort_keys=True).splitlines(),
+            "ConfigMap": [str(pair) for pair in sorted(self._get("configmap", "calico-config")["data"].items())],
+            "journal": sorted(self._get("configmap", "nodeward-journal")["data"].values()),
+            "tokens": [f"{node}: {self._asked(node)}" for node in NODES],
+        }
+
+    def _get(self, *words: str) -> dict[str, dict[str, str]]:
+        found = json.loads(self.cluster.kubectl("get", *words, "--namespace=kube-system", "--output=json"))
+        assert isinstance(found, dict)
+        return found
+
+    def _asked(self, node: str) -> str:
+        """What the API server says to the token on a node's disk."""
+        path = self.fleet.lab.folder / "nodes" / node / "root" / CNI_KUBECONFIG
+        try:
+            self.cluster.kubectl("get", "--raw=/api", f"--kubeconfig={path}")
+        except LabError as error:
+            return "refused" if "Unauthorized" in str(error) else str(error)
+        return "accepted"

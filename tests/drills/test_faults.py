@@ -1,0 +1,143 @@
+"""Faults of the controller, of nodes and of what lies between: the next run ends as if there had been none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drills.faults import Arena, CalicoArena, EtcdArena, Fault
+from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.killing import kill_when_printed
+
+HARDEN = "nodeward.calico.harden"
+TASK = "TASK ["
+JOURNAL = "/var/lib/nodeward/journal.json"
+ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
+    "nodes": lambda fleet, _folder: Arena(fleet),
+    "etcd": EtcdArena,
+    "Calico": lambda fleet, _folder: CalicoArena(fleet),
+}
+
+# A small disk with what the folder has, and nothing more to be had.
+FULL = """
+mkdir -p {folder} /root/of-it; cp -a {folder}/. /root/of-it/
+mount -t tmpfs -o size=1m,mode=755 tmpfs {folder}
+cp -a /root/of-it/. {folder}/
+dd if=/dev/zero of={folder}/filler bs=4k 2>/dev/null; true
+"""
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def nodes(fleet: Fleet) -> Arena:
+    return Arena(fleet)
+
+
+@pytest.fixture(params=list(ARENAS.values()), ids=list(ARENAS))
+def arena(request: pytest.FixtureRequest, fleet: Fleet, tmp_path: Path) -> Iterator[Arena]:
+    arena: Arena = request.param(fleet, tmp_path / "etcd")
+    yield arena
+    if isinstance(arena, CalicoArena):
+        arena.cluster.down()
+
+
+def ends_well(
+    arena: Arena, fault: Fault, moment: str, disturb: Callable[[], object], good: dict[str, list[str]]
+) -> None:
+    """Disturb a first run, run again, and count what came of it."""
+    arena.fresh()
+    codes: list[int] = []
+
+    def both() -> None:
+        disturb()
+        codes.append(arena.fleet.play("harden", *arena.words).code)
+
+    lost = arena.during(both)
+    unlike = arena.unlike(good) + [f"the next run ended with {code}" for code in codes if code]
+    print(moment, *unlike, sep="\n  ")
+    fault.outcome(moment, unlike, lost + arena.bytes_lost(good))
+
+
+def test_the_controller_killed_at_every_task(arena: Arena, fault: Fault) -> None:
+    """The controller is killed at every task in turn."""
+    arena.fresh()
+    tasks = arena.fleet.play("harden", *arena.words).output.count(TASK)
+    good = arena.undisturbed()
+    for number in range(1, tasks + 1):
+        command = arena.fleet.command(HARDEN, *arena.words)
+        ends_well(arena, fault, f"task {number}", lambda: kill_when_printed(command, TASK, number), good)  # noqa: B023
+    assert (fault.tried, fault.survived, fault.unlike) == (tasks, tasks, [])
+
+
+def test_a_node_that_reboots_during_the_run(nodes: Arena, fault: Fault) -> None:
+    """A node reboots while it is changed."""
+    good = nodes.undisturbed()
+    for node in NODES:
+        ends_well(nodes, fault, node, lambda: _run_while(nodes, node, "reboot -f"), good)  # noqa: B023
+    assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
+
+
+def test_ssh_that_drops(nodes: Arena, fault: Fault) -> None:
+    """Every connection of ssh to a node drops while it is changed."""
+    good = nodes.undisturbed()
+    for node in NODES:
+        ends_well(nodes, fault, node, lambda: _run_while(nodes, node, "pkill -KILL -f '^sshd: root'"), good)  # noqa: B023
+    assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
+
+
+def _run_while(arena: Arena, node: str, command: str) -> None:
+    """Run, and have a node do this to itself as soon as a run begins to change it; wait until the node is well."""
+    lab = arena.fleet.lab
+    begun = "until [ -e /run/nodeward.lock ]; do sleep 0.01; done"
+    lab.run(node, f'systemd-run --quiet --unit=lab-fault sh -c "{begun}; {command}"')
+    assert arena.fleet.play("harden", *arena.words).code, "nothing was disturbed"
+    deadline = time.monotonic() + 60
+    while lab.run(node, "systemctl is-system-running --wait; systemctl start kubelet", check=False).returncode:
+        assert time.monotonic() < deadline, f"{node} does not come up again"
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("folder", ["/var/lib/nodeward", "/etc/sysctl.d", "/etc/systemd/system", "/var/lib/kubelet"])
+def test_a_disk_that_is_full(nodes: Arena, fault: Fault, folder: str) -> None:
+    """The disk is full."""
+    good = nodes.undisturbed()
+
+    def run_without_room() -> None:
+        lab = nodes.fleet.lab
+        look = f"find {folder} -type f | sort | xargs sha256sum"
+        lab.run("node2", FULL.format(folder=folder))
+        before = lab.run("node2", look).stdout
+        run = nodes.fleet.play("harden", *nodes.words)
+        told = run.node("node2")["error"]
+        assert f"the disk under {folder}" in told  # or under one below it
+        assert "is full" in told
+        assert lab.run("node2", look).stdout == before
+        lab.run("node2", f"umount {folder}; rm -r /root/of-it; rmdir {folder} 2>/dev/null; systemctl daemon-reload")
+
+    ends_well(nodes, fault, "full", run_without_room, good)
+    assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])
+
+
+def test_two_controllers_at_once(nodes: Arena, fault: Fault) -> None:
+    """Two controllers harden the same fleet at once."""
+    good = nodes.undisturbed()
+
+    def both() -> None:
+        command = nodes.fleet.command(HARDEN, *nodes.words)
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        started = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+        outputs = [process.communicate(timeout=300)[0] for process in started]
+        print(*outputs)
+        assert 0 in [process.returncode for process in started]
+        for node in NODES:
+            json.loads(nodes.fleet.lab.run(node, f"cat {JOURNAL}").stdout)
+
+    for number in range(3):
+        ends_well(nodes, fault, str(number), both, good)
+    assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])

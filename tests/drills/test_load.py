@@ -1,0 +1,101 @@
+"""What the one round trip costs on a node with 40,000 threads, and on one with 5,000 links."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from tests.drills.conftest import Account
+from tests.fleet.fleet import Fleet
+
+NODE = "node1"
+ROUNDS = 7
+PROCESSES, THREADS, LINKS = 4, 10_000, 5_000  # one process has no room for 40,000 stacks (vm.max_map_count)
+MOST = 3.0  # times the round trip of a quiet node
+PID_MAX = Path("/proc/sys/kernel/pid_max")
+
+PLAYBOOK = """
+- hosts: {node}
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug: {{msg: "at {{{{ now(fmt='%s.%f') }}}}"}}
+"""
+ROUND = """
+    - nodeward.calico.node_info: {pid_limits: {}, link_mtu: {}, bird_watchdog: {}, process_metrics: {}, etcd_timing: {}}
+    - ansible.builtin.debug: {msg: "at {{ now(fmt='%s.%f') }}"}
+"""
+SLEEPERS = """
+import threading, time
+threading.stack_size(64 * 1024)
+for number in range(%d):
+    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+open("/run/lab/sleepers-%%s" %% __import__("os").getpid(), "w").close()
+time.sleep(3600)
+"""
+
+pytestmark = pytest.mark.long
+
+
+def round_trip(fleet: Fleet, folder: Path) -> float:
+    """Seconds of one round trip with nothing to change, the median of seven."""
+    playbook = folder / "rounds.yml"
+    playbook.write_text(PLAYBOOK.format(node=NODE) + ROUNDS * ROUND)
+    run = fleet.play(str(playbook))
+    assert run.code == 0
+    moments = [float(text) for text in re.findall(r"msg: at ([0-9.]+)", run.output)]
+    assert len(moments) == ROUNDS + 1
+    return median(later - earlier for earlier, later in pairwise(moments))
+
+
+@contextlib.contextmanager
+def room_for_process_ids() -> Iterator[None]:
+    """Have this machine give out so many process ids: a node's own limit does not go beyond it."""
+    before = PID_MAX.read_text()
+    PID_MAX.write_text(str(max(int(before), 4 * PROCESSES * THREADS)))
+    try:
+        yield
+    finally:
+        PID_MAX.write_text(before)
+
+
+def test_forty_thousand_threads(fleet: Fleet, tmp_path: Path, account: Account) -> None:
+    """Load: a node with 40,000 threads."""
+    with room_for_process_ids():
+        fleet.lab.reset()
+        fleet.lab.run(NODE, f"echo {4 * PROCESSES * THREADS} > /proc/sys/kernel/pid_max")
+        quiet = round_trip(fleet, tmp_path)
+        account.before(f"a quiet node's round trip takes {quiet:.2f} s")
+        fleet.lab.run(NODE, f"mkdir -p /run/lab; cat > /root/sleepers.py <<'END'{SLEEPERS % THREADS}END")
+        for number in range(PROCESSES):
+            fleet.lab.run(
+                NODE, f"systemd-run -q --unit=lab-sleepers{number} -p TasksMax=infinity python3 /root/sleepers.py"
+            )
+        fleet.lab.run(
+            NODE, f"until [ $(ls /run/lab/sleepers-* 2>/dev/null | wc -l) = {PROCESSES} ]; do sleep 0.2; done"
+        )
+        there = int(fleet.lab.run(NODE, "cat /proc/[0-9]*/status | awk '/^Threads:/ {n += $2} END {print n}'").stdout)
+        assert there > PROCESSES * THREADS
+        loaded = round_trip(fleet, tmp_path)
+        fleet.lab.run(NODE, "pkill -KILL -f /root/sleepers.py")
+    account.after(f"with {there:,} threads {loaded:.2f} s, {loaded / quiet:.1f} times as long")
+    assert loaded <= MOST * quiet
+
+
+def test_five_thousand_links(fleet: Fleet, tmp_path: Path, account: Account) -> None:
+    """Load: a node with 5,000 links."""
+    quiet = round_trip(fleet, tmp_path)
+    account.before(f"a quiet node's round trip takes {quiet:.2f} s")
+    # pairs, as of pods whose other ends have not been moved yet
+    make = """awk '{printf "link add cali%011d type veth peer name pod%011d\\n", $1, $1}' | ip -batch -"""
+    fleet.lab.run(NODE, f"seq {LINKS // 2} | {make}", timeout=300)
+    there = int(fleet.lab.run(NODE, "ip -o link | wc -l").stdout)
+    assert there > LINKS
+    loaded = round_trip(fleet, tmp_path)
+    account.after(f"with {there:,} links {loaded:.2f} s, {loaded / quiet:.1f} times as long")
+    assert loaded <= MOST * quiet

@@ -1,0 +1,36 @@
+"""A controller that dies in the middle of a run, and how to tell whether the nodes show it afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from itertools import islice
+
+
+def different(one: list[str], other: list[str]) -> list[str]:
+    """Return the lines that only one of two nodes has; each fresh node gives itself an id at its boot."""
+    return sorted(line for line in set(one) ^ set(other) if not line.endswith("/etc/machine-id"))
+
+
+def kill_when_printed(command: list[str], text: str, times: int = 1) -> str:
+    """Start the command in a session of its own; kill all of that session as soon as it prints the text.
+
+    With `times` it is killed when it prints the text so many times. Returns the line that it was killed at.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        found = list(islice((line for line in process.stdout if text in line), times))
+        assert len(found) == times, f"printed {text!r} {len(found)} times, not {times}"
+        os.killpg(process.pid, signal.SIGKILL)
+    # what ran on a node at that moment has ended by then
+    time.sleep(2)
+    return found[-1]
