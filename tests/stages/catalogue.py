@@ -87,7 +87,8 @@ STAGES = (
 
 # Run where they are named, and not by `make test`, which has no time for them.
 BY_NAME = (
-    Stage("all-drills", (_pytest("drills"),), limit=3600),
+    # hours: the controller is killed at every task, each time of a fresh fleet
+    Stage("all-drills", (_pytest("drills"),), limit=8 * 3600),
     # the side effect is a boot, with a look at what is left, and the way back
     Stage(
         "kernel",

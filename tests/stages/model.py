@@ -43,7 +43,7 @@ class Stage:
     name: str
     steps: tuple[Step, ...]
     limit: float
-    """Seconds that all steps may take together."""
+    """Seconds that all steps may take together, and in a run of several stages what those before it left of theirs."""
     in_order: bool = False
     """Whether a step needs those before it: after a failure the rest counts as failed without being run."""
 

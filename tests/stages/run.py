@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from .counts import count_step
@@ -90,11 +91,17 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def run_stages(stages: Sequence[Stage]) -> int:
-    """Run stages, go on after one that failed, and end with one line over all; the exit code."""
+    """Run stages, go on after one that failed, and end with one line over all; the exit code.
+
+    A stage may also take what those before it left of their limits: only their sum has to hold.
+    """
     outcomes: list[Outcome] = []
+    left = 0.0
     for stage in stages:
-        outcome = run_stage(stage)
+        limit = stage.limit + left
+        outcome = run_stage(replace(stage, limit=limit))
         outcomes.append(outcome)
+        left = max(limit - outcome.seconds, 0.0)
         print(f"\n=== {stage.name}: {outcome.count}, {outcome.seconds:.1f} s", flush=True)
         if outcome.interrupted:
             break

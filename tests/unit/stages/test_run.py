@@ -82,6 +82,15 @@ def test_the_time_limit_ends_the_step_and_skips_the_rest_but_cleaning_up():
     assert outcome.seconds < 30
 
 
+def test_a_stage_may_take_what_those_before_it_left_but_no_more(capsys):
+    within, beyond = (python("short", f"import time; time.sleep({seconds})") for seconds in (1, 60))
+    stages = [Stage("saves", (GOOD,), limit=4), Stage("spends", (within,), limit=0.1), Stage("s", (beyond,), limit=0.1)]
+    start = time.monotonic()
+    assert run.run_stages(stages) == 1
+    assert time.monotonic() - start < 4.2 + 2
+    assert capsys.readouterr().out.rstrip().endswith("2 passed, 1 failed")
+
+
 def test_the_time_limit_ends_grandchildren_and_those_who_do_not_listen(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(run, "_GRACE", 0.5)
     note = tmp_path / "pid"
