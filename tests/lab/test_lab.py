@@ -173,8 +173,12 @@ def test_reset_gives_a_fresh_disk(lab: Lab) -> None:
 
 def test_up_repairs_what_broke(lab: Lab, said: list[str]) -> None:
     lab.run("node1", "echo kept > /root/kept")
-    for one in process.with_argument(f"--machine=nw-{lab.id}-node1") + process.in_group(f"nw-{lab.id}-node1*"):
+    killed = process.with_argument(f"--machine=nw-{lab.id}-node1") + process.in_group(f"nw-{lab.id}-node1*")
+    for one in killed:
         one.signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10  # a process that was killed is there until it has given back what it had
+    while any(one.alive for one in killed) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert "down" in lab.status()[0]
     said.clear()
     lab.up()
