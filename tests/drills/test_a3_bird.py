@@ -44,10 +44,10 @@ def test_a_spinning_bird_is_killed_and_its_peers_keep_its_routes(fleet: Fleet, a
     account.before(f"a restart by SIGTERM took {BLOCK} from {times}")
 
     bird_load.prefer(lab, "node1", old)
-    bird_load.spin(lab, "node1")
-    share, answer = bird_load.share(lab, "node1", old, 15), bird_load.answer(lab, "node1", "bird")
+    share = bird_load.spin(lab, "node1", old, 95)
     assert share >= THRESHOLD
-    assert answer > 2
+    # one that is asked in the second between two scans answers at once
+    answer = next(each for each in (bird_load.answer(lab, "node1", "bird") for _ in range(8)) if each > 2)
     account.before(f"bird took {share:g} % of a core, and answered on its socket after {answer:.1f} s")
 
     with bird.RouteWatch(lab, PEERS) as watch:
