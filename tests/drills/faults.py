@@ -45,53 +45,68 @@ def table(faults: Iterable[Fault]) -> list[str]:
 
 
 class Arena:
-    """Nodes with a kubelet: the part of harden.yml that runs on each node by itself."""
+    """Where faults are tried: how it begins, what is run, and what counts afterwards."""
 
-    words: tuple[str, ...] = ("-e", "harden_allow=kubelet_restart", "-e", "harden_pause=0")
+    words: tuple[str, ...] = ()
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self._sizes: dict[str, dict[str, int]] = {}
 
     def fresh(self) -> None:
         """Make all as it was before the first run."""
-        self.fleet.lab.reset()
-        for node in NODES:
-            self.fleet.lab.run(node, "systemctl start kubelet")
+        raise NotImplementedError
 
     def state(self) -> State:
         """What may not differ from what an undisturbed run leaves."""
-        return {node: self.fleet.look(node) for node in NODES}
+        raise NotImplementedError
 
-    def undisturbed(self) -> State:
-        """Run once and return what came of it."""
+    def undisturbed(self) -> tuple[State, str]:
+        """Run once; what came of it, and what was printed."""
         self.fresh()
-        assert self.fleet.play("harden", *self.words).code == 0
-        self._sizes = {node: self._sizes_on(node) for node in NODES}
-        return self.state()
-
-    def _sizes_on(self, node: str) -> dict[str, int]:
-        lines = (line.split(" ", 1) for line in self.fleet.lab.run(node, SIZES).stdout.splitlines())
-        return {path: int(size) for size, path in lines}
+        run = self.fleet.play("harden", *self.words)
+        assert run.code == 0
+        return self.state(), run.output
 
     def during(self, act: Callable[[], None]) -> int:
         """Do it, and return how many bytes of what somebody else wrote meanwhile were lost."""
         act()
         return 0
 
-    def unlike(self, good: State) -> list[str]:
-        """Return what differs now from an undisturbed run."""
-        now = self.state()
-        return [f"{place}: {line}" for place in good for line in different(good[place], now[place])]
+    def bytes_lost(self, _good: State, _now: State) -> int:
+        """Return how many bytes that an undisturbed run left are not there, or not so."""
+        return 0
 
-    def bytes_lost(self, good: State) -> int:
-        """Return the size of the files that the undisturbed run left and that are not there, or not so, now."""
-        lost = 0
-        for node, sizes in self._sizes.items():
-            now = set(self.fleet.look(node))
-            lines = (line for line in good[node] if line not in now and not line.endswith("/etc/machine-id"))
-            lost += sum(sizes.get(line.partition("  ")[2], 0) for line in lines)
-        return lost
+
+def unlike(good: State, now: State) -> list[str]:
+    """Return what differs from an undisturbed run."""
+    return [f"{place}: {line}" for place in good for line in different(good[place], now[place])]
+
+
+class NodesArena(Arena):
+    """Nodes with a kubelet: the part of harden.yml that runs on each node by itself."""
+
+    words = ("-e", "harden_allow=kubelet_restart", "-e", "harden_pause=0")
+
+    def fresh(self) -> None:
+        self.fleet.lab.reset()
+        for node in NODES:
+            self.fleet.lab.run(node, "systemctl start kubelet")
+
+    def state(self) -> State:
+        return {node: self.fleet.look(node) for node in NODES}
+
+    def undisturbed(self) -> tuple[State, str]:
+        found = super().undisturbed()
+        self._sizes = {node: self._sizes_on(node) for node in NODES}
+        return found
+
+    def _sizes_on(self, node: str) -> dict[str, int]:
+        lines = (line.split(" ", 1) for line in self.fleet.lab.run(node, SIZES).stdout.splitlines())
+        return {path: int(size) for size, path in lines}
+
+    def bytes_lost(self, good: State, now: State) -> int:
+        gone = {node: set(different(good[node], now[node])) & set(good[node]) for node in NODES}
+        return sum(self._sizes[node].get(line.partition("  ")[2], 0) for node in NODES for line in gone[node])
 
 
 class EtcdArena(Arena):
@@ -121,11 +136,6 @@ class EtcdArena(Arena):
             for node, path in {**ENVIRONMENTS, "node3": MANIFEST}.items()
         }
 
-    def undisturbed(self) -> State:
-        self.fresh()
-        assert self.fleet.play("harden", *self.words).code == 0
-        return self.state()
-
     def during(self, act: Callable[[], None]) -> int:
         with Writer(self.etcd) as writer:
             act()
@@ -147,11 +157,6 @@ class CalicoArena(Arena):
         self.fleet.lab.reset()
         assert self.cluster.ensure()
         self.cluster.give_token("node2", self.cluster.fresh_token()[:-8] + "AAAAAAAA")
-
-    def undisturbed(self) -> State:
-        self.fresh()
-        assert self.fleet.play("harden", *self.words).code == 0
-        return self.state()
 
     def state(self) -> State:
         daemon_set = self._get("daemonset", "calico-node")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.faults import Arena, CalicoArena, EtcdArena, Fault
+from tests.drills.faults import Arena, CalicoArena, EtcdArena, Fault, NodesArena, unlike
 from tests.fleet.fleet import NODES, Fleet
 from tests.fleet.killing import kill_when_printed
 
@@ -18,7 +18,7 @@ HARDEN = "nodeward.calico.harden"
 TASK = "TASK ["
 JOURNAL = "/var/lib/nodeward/journal.json"
 ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
-    "nodes": lambda fleet, _folder: Arena(fleet),
+    "nodes": lambda fleet, _folder: NodesArena(fleet),
     "etcd": EtcdArena,
     "Calico": lambda fleet, _folder: CalicoArena(fleet),
 }
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture
 def nodes(fleet: Fleet) -> Arena:
-    return Arena(fleet)
+    return NodesArena(fleet)
 
 
 @pytest.fixture(params=list(ARENAS.values()), ids=list(ARENAS))
@@ -59,16 +59,16 @@ def ends_well(
         codes.append(arena.fleet.play("harden", *arena.words).code)
 
     lost = arena.during(both)
-    unlike = arena.unlike(good) + [f"the next run ended with {code}" for code in codes if code]
-    print(moment, *unlike, sep="\n  ")
-    fault.outcome(moment, unlike, lost + arena.bytes_lost(good))
+    now = arena.state()
+    found = unlike(good, now) + [f"the next run ended with {code}" for code in codes if code]
+    print(moment, *found, sep="\n  ")
+    fault.outcome(moment, found, lost + arena.bytes_lost(good, now))
 
 
 def test_the_controller_killed_at_every_task(arena: Arena, fault: Fault) -> None:
     """The controller is killed at every task in turn."""
-    arena.fresh()
-    tasks = arena.fleet.play("harden", *arena.words).output.count(TASK)
-    good = arena.undisturbed()
+    good, output = arena.undisturbed()
+    tasks = output.count(TASK)
     for number in range(1, tasks + 1):
         command = arena.fleet.command(HARDEN, *arena.words)
         ends_well(arena, fault, f"task {number}", lambda: kill_when_printed(command, TASK, number), good)  # noqa: B023
@@ -77,7 +77,7 @@ def test_the_controller_killed_at_every_task(arena: Arena, fault: Fault) -> None
 
 def test_a_node_that_reboots_during_the_run(nodes: Arena, fault: Fault) -> None:
     """A node reboots while it is changed."""
-    good = nodes.undisturbed()
+    good, _ = nodes.undisturbed()
     for node in NODES:
         ends_well(nodes, fault, node, lambda: _run_while(nodes, node, "reboot -f"), good)  # noqa: B023
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
@@ -85,7 +85,7 @@ def test_a_node_that_reboots_during_the_run(nodes: Arena, fault: Fault) -> None:
 
 def test_ssh_that_drops(nodes: Arena, fault: Fault) -> None:
     """Every connection of ssh to a node drops while it is changed."""
-    good = nodes.undisturbed()
+    good, _ = nodes.undisturbed()
     for node in NODES:
         ends_well(nodes, fault, node, lambda: _run_while(nodes, node, "pkill -KILL -f '^sshd: root'"), good)  # noqa: B023
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
@@ -106,7 +106,7 @@ def _run_while(arena: Arena, node: str, command: str) -> None:
 @pytest.mark.parametrize("folder", ["/var/lib/nodeward", "/etc/sysctl.d", "/etc/systemd/system", "/var/lib/kubelet"])
 def test_a_disk_that_is_full(nodes: Arena, fault: Fault, folder: str) -> None:
     """The disk is full."""
-    good = nodes.undisturbed()
+    good, _ = nodes.undisturbed()
 
     def run_without_room() -> None:
         lab = nodes.fleet.lab
@@ -126,7 +126,7 @@ def test_a_disk_that_is_full(nodes: Arena, fault: Fault, folder: str) -> None:
 
 def test_two_controllers_at_once(nodes: Arena, fault: Fault) -> None:
     """Two controllers harden the same fleet at once."""
-    good = nodes.undisturbed()
+    good, _ = nodes.undisturbed()
 
     def both() -> None:
         command = nodes.fleet.command(HARDEN, *nodes.words)

@@ -116,9 +116,8 @@ def distribution(host: Host) -> tuple[str, str]:
     text = host.read_text("/etc/os-release") or ""
     told = {name: value.strip("\"'") for name, value in re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE)}
     words = [told.get("ID", ""), *told.get("ID_LIKE", "").split()]
-    return next((word for word in words if word in MANAGERS), ""), told.get(
-        "PRETTY_NAME"
-    ) or "of an unknown distribution"
+    family = next((word for word in words if word in MANAGERS), "")
+    return family, told.get("PRETTY_NAME") or "of an unknown distribution"
 
 
 def manager(host: Host) -> Manager:

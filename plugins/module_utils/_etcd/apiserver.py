@@ -6,7 +6,7 @@ from __future__ import annotations
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.host_processes import on_the_host
-from .._core.http import Request
+from .._core.http import LOOPBACK, Request
 from .._kube import kubeconfig
 from .access import parts
 from .flavours import flags
@@ -30,7 +30,7 @@ def trouble(host: Host, port: int | None) -> str:
 
 def _trouble(host: Host, url: str, given: dict[str, str]) -> str:
     address = given.get("bind-address", "")
-    if address and address not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if address and address not in LOOPBACK:
         url = url.replace("127.0.0.1", f"[{address}]" if ":" in address else address)
     # /readyz is open to everybody (system:public-info-viewer), unless anonymous requests are off
     status = _status(host, Request(f"{url}/readyz", verify=False))
