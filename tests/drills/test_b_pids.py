@@ -21,17 +21,23 @@ CGROUP = f"/kubepods.slice/kubepods-besteffort.slice/{SLICE.format(UID)}"
 # program, with threads for each core, and there are some for each pod.
 LEFT, OF_PROBES = 80, 160
 
-# Takes threads until the kernel refuses one, and then holds them.
+# Takes threads until the kernel refuses one, ends a few and says so, and holds the others. Nobody may run the probes
+# meanwhile: the leak would end at the room that they take, and leave it to them afterwards.
+FULL = "/run/lab-leak-is-full"
 LEAK = f"""
-import threading, time
+import pathlib, threading, time
 threading.stack_size(65536)
-enough, count = threading.Event(), 0
+enough, started = threading.Event(), []
 try:
     while True:
-        threading.Thread(target=enough.wait if count < {LEFT} else time.sleep, args=(1e6,)).start()
-        count += 1
+        work = enough.wait if len(started) < {LEFT} else time.sleep
+        started.append(threading.Thread(target=work, args=(1e6,)))
+        started[-1].start()
 except RuntimeError:
     enough.set()
+for each in started[:{LEFT}]:
+    each.join()
+pathlib.Path("{FULL}").touch()
 time.sleep(1e6)
 """
 
@@ -86,7 +92,7 @@ def test_a_leak_of_threads_is_seen_and_the_node_goes_on(fleet: Fleet, account: A
         assert not prometheus.query(alert)
         name = f"--slice={SLICE.format(UID)} --unit={SCOPE}"
         lab.run(NODE, f"setsid systemd-run --quiet --scope {name} python3 -c '{LEAK}' < /dev/null > /dev/null 2>&1 &")
-        bird.until(lambda: "unavailable" in probe(lab), "the limit")
+        bird.until(lambda: lab.run(NODE, f"ls {FULL}", check=False).returncode == 0, "the limit")
         said = probe(lab)
         assert "Resource temporarily unavailable" in said
         account.before(f"with {threads(lab, NODE):.0f} threads of {PID_MAX} an exec probe said: {said}")
