@@ -99,6 +99,9 @@ class FakeHost:
     def modified(self, path: str) -> float | None:
         return self.times.get(path, 0.0) if self._followed(path) in self.files else None
 
+    def link_made(self, path: str) -> float | None:
+        return self.times.get(path, 0.0) if path in self.links else None
+
     def is_writable(self, path: str) -> bool:
         return self._followed(path) in self.files and not self._is_read_only(self._followed(path))
 

@@ -74,6 +74,9 @@ class Host(Protocol):
     def modified(self, path: str) -> float | None:
         """Return when a file was last written, in seconds since 1970, None where there is none."""
 
+    def link_made(self, path: str) -> float | None:
+        """Return when a symbolic link itself was made, in seconds since 1970, None where there is none."""
+
     def is_writable(self, path: str) -> bool:
         """Tell whether an existing file can be written (False on a read-only file system)."""
 
@@ -211,6 +214,11 @@ class LocalHost:
     def modified(self, path: str) -> float | None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return os.stat(self._path(path)).st_mtime
+        return None
+
+    def link_made(self, path: str) -> float | None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return os.lstat(self._path(path)).st_mtime
         return None
 
     def is_writable(self, path: str) -> bool:

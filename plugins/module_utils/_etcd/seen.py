@@ -11,6 +11,7 @@ from .._core.errors import NodewardError
 from .._core.formats import UnsureError
 from .._core.host import Host
 from .._core.host_processes import threads
+from .._core.verbs.units import begun
 from . import access, note, running, version
 from .api import Etcd, Membership
 from .evidence import Evidence
@@ -124,18 +125,18 @@ def _seen(host: Host, each: Running) -> Seen:
         unseen,
         priorities=tuple(sorted({value for value in priorities if value is not None})),
         scheduler=_scheduler(host, each),
-        is_stale=site.flavour.reads_file and _is_newer(host, each.config_file, evidence),
+        is_stale=site.flavour.reads_file and _is_newer(host, each, evidence),
         is_unfinished=note.names(host, each.options.get("name", "default")),
         errors=errors,
     )
 
 
-def _is_newer(host: Host, path: str, evidence: Evidence) -> bool:
-    """Tell whether a file was written since the member started."""
-    written = host.modified(path)
+def _is_newer(host: Host, each: Running, evidence: Evidence) -> bool:
+    """Tell whether its file was certainly written since the member started."""
+    written = host.modified(each.config_file)
     if written is None or evidence.running_s is None:
         return False
-    return written > host.wall_clock() - evidence.running_s + CLOCKS
+    return written > max(host.wall_clock() - evidence.running_s, begun(host, each.unit)) + CLOCKS
 
 
 def _scheduler(host: Host, each: Running) -> str:

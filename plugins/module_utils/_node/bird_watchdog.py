@@ -26,7 +26,7 @@ from .._core.verbs import (
     RunUnit,
     WriteFile,
 )
-from .._core.verbs.units import RUNNING, invocation, is_enabled
+from .._core.verbs.units import RUNNING, begun, invocation, is_enabled
 from . import bird_watchdog_findings, birds, house_folders, processes, restore, textfile_folder
 from .bird_watchdog_decision import CHOICES, Config
 from .bird_watchdog_files import CONFIG, DAEMON, UNIT, UNIT_FILE, texts
@@ -130,9 +130,9 @@ def observe(host: Host) -> Facts:
 
 
 def _started(host: Host) -> float:
-    """Return when our unit's process was started, in seconds since 1970, 0 where it does not run."""
+    """Return when our unit was started, in seconds since 1970 (by the later of two clocks), 0 where it does not run."""
     pids = "".join(host.read_text(f"{path}/{UNIT}/cgroup.procs") or "" for path in processes.SYSTEM_SLICES).split()
-    return processes.started(host, int(pids[0])) if pids else 0.0
+    return max(processes.started(host, int(pids[0])), begun(host, UNIT)) if pids else 0.0
 
 
 def _metrics(config: str) -> str:

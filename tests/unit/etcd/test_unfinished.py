@@ -185,6 +185,14 @@ def test_a_file_that_was_written_after_the_start_needs_a_restart():
     assert Member.read("node1", {**told, "stale": True}).differs(VALUES)
 
 
+def test_a_clock_that_was_set_back_since_does_not_make_a_file_newer():
+    cluster = FromFile()
+    cluster.now, cluster.written = 200.0, 3600.0
+    link = "/run/systemd/units/invocation:etcd.service"
+    cluster.links[link], cluster.times[link] = "a1", 1.7e9 + 3601
+    assert do(cluster)["changed"] is False
+
+
 def test_a_restore_of_a_file_that_was_killed_before_its_restart_is_finished_too():
     """What it runs with is read from the file, so nothing but the file's time tells that it is not that."""
     cluster = FromFile()

@@ -157,6 +157,17 @@ def test_a_run_that_was_killed_before_the_restart(folder):
     assert f"{written} was written after the kubelet was started" in restart.reason.why
 
 
+def test_a_clock_that_was_set_back_since_does_not_make_a_file_newer():
+    """The file was written, and systemd then noted the start, by a clock that was an hour ahead."""
+    host = node()
+    for change in planned(host).changes[:-1]:
+        change.act(host)
+    host.times[CONFIG] = STARTED + 3600
+    assert [change.target for change in planned(host).changes] == ["restart kubelet.service"]
+    host.times[UNIT] = STARTED + 3601
+    assert planned(host).changes == ()
+
+
 def test_a_file_without_our_keys_may_be_as_new_as_it_likes():
     host = node()
     host.times[CONFIG] = STARTED + 100
