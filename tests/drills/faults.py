@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.drills.machines import start_kubelets
 from tests.fleet.etcd_lab import EtcdLab, Writer
-from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.fleet import NODES, Fleet, Playbooks
 from tests.fleet.killing import different
 from tests.lab.cluster import CNI_KUBECONFIG, Cluster
 from tests.lab.etcd import ENVIRONMENTS, MANIFEST
 from tests.lab.host import LabError
+from tests.vm.vms import CHECKOUT, Vms
 
 SIZES = "find /etc /root /usr/local /usr/lib/sysctl.d /var/lib -type f -printf '%s %p\\n'"
 ETCD_FILES = "find /etc/kubernetes/manifests /etc/default /etc/etcd.env /etc/systemd/system -name '*etcd*' | sort"
+# of machines; each fresh one has other keys for ssh
+SNAPSHOT = (CHECKOUT / "molecule/kernel/snapshot.sh").read_text()
 
 # What the nodes look like: lines by node.
 State = dict[str, list[str]]
@@ -49,7 +53,7 @@ class Arena:
 
     words: tuple[str, ...] = ()
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Playbooks) -> None:
         self.fleet = fleet
 
     def fresh(self) -> None:
@@ -82,10 +86,38 @@ def unlike(good: State, now: State) -> list[str]:
     return [f"{place}: {line}" for place in good for line in different(good[place], now[place])]
 
 
-class NodesArena(Arena):
+class FilesArena(Arena):
+    """Where the files of nodes count: bytes lost are those of files that are not there, or not so."""
+
+    names: tuple[str, ...]
+
+    def on(self, node: str, command: str) -> str:
+        """What a command on a node says."""
+        raise NotImplementedError
+
+    def undisturbed(self) -> tuple[State, str]:
+        found = super().undisturbed()
+        self._sizes = {node: self._sizes_on(node) for node in self.names}
+        return found
+
+    def _sizes_on(self, node: str) -> dict[str, int]:
+        lines = (line.split(" ", 1) for line in self.on(node, SIZES).splitlines())
+        return {path: int(size) for size, path in lines}
+
+    def bytes_lost(self, good: State, now: State) -> int:
+        gone = {node: set(different(good[node], now[node])) & set(good[node]) for node in self.names}
+        return sum(self._sizes[node].get(line.partition("  ")[2], 0) for node in self.names for line in gone[node])
+
+
+class NodesArena(FilesArena):
     """Nodes with a kubelet: the part of harden.yml that runs on each node by itself."""
 
+    fleet: Fleet
+    names = NODES
     words = ("-e", "harden_allow=kubelet_restart", "-e", "harden_pause=0")
+
+    def on(self, node: str, command: str) -> str:
+        return self.fleet.lab.run(node, command).stdout
 
     def fresh(self) -> None:
         self.fleet.lab.reset()
@@ -95,23 +127,42 @@ class NodesArena(Arena):
     def state(self) -> State:
         return {node: self.fleet.look(node) for node in NODES}
 
-    def undisturbed(self) -> tuple[State, str]:
-        found = super().undisturbed()
-        self._sizes = {node: self._sizes_on(node) for node in NODES}
-        return found
 
-    def _sizes_on(self, node: str) -> dict[str, int]:
-        lines = (line.split(" ", 1) for line in self.fleet.lab.run(node, SIZES).stdout.splitlines())
-        return {path: int(size) for size, path in lines}
+class MachinesArena(FilesArena):
+    """Virtual machines, each with a clock of its own, and with a kubelet; vm1 has etcd."""
 
-    def bytes_lost(self, good: State, now: State) -> int:
-        gone = {node: set(different(good[node], now[node])) & set(good[node]) for node in NODES}
-        return sum(self._sizes[node].get(line.partition("  ")[2], 0) for node in NODES for line in gone[node])
+    names = ("vm1", "vm2", "vm3")
+    words = (
+        "-e",
+        "harden_allow=kubelet_restart,uplink_change",
+        "-e",
+        "harden_pause=0",
+        "-e",
+        "link_mtu_uplink_mtu=1460",
+    )
+
+    def __init__(self, machines: Vms, folder: Path) -> None:
+        super().__init__(Playbooks(machines.inventory, folder, limit=900))
+        self.machines = machines
+
+    def on(self, node: str, command: str) -> str:
+        return self.machines.run(node, command).stdout
+
+    def fresh(self) -> None:
+        self.machines.down()
+        self.machines.up()
+        start_kubelets(self.machines, self.names)
+
+    def state(self) -> State:
+        return {
+            node: [line for line in self.on(node, SNAPSHOT).splitlines() if "ssh" not in line] for node in self.names
+        }
 
 
 class EtcdArena(Arena):
     """Three members of etcd under a client that writes all the time: bytes lost are those of its writes."""
 
+    fleet: Fleet
     words = ("--tags", "etcd_timing", "-e", "harden_pause=0")
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
@@ -146,6 +197,7 @@ class EtcdArena(Arena):
 class CalicoArena(Arena):
     """An API server with Calico's manifest, and a node whose token is refused."""
 
+    fleet: Fleet
     words = ("--tags", "link_mtu,calico_mtu,calico_probes,cni_token", "-e", "harden_pause=0")
 
     def __init__(self, fleet: Fleet) -> None:

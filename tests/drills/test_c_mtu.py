@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.drills.conftest import Account
-from tests.fleet import fleet
+from tests.fleet.fleet import Playbooks, Run
 from tests.fleet.transfer import RECEIVER, SENDER
-from tests.lab.host import LabError
 from tests.vm.vms import CHECKOUT, Vms
 
 POD = "/usr/local/lib/lab/pod"
@@ -26,7 +25,6 @@ PATIENCE = 20  # seconds for a transfer that takes one; the machines are emulate
 # The incident's values, a pod, and no way for the node's own ICMP to the pod. Only the tunnel of the incident is there.
 INCIDENT = f"""
 set -e
-chmod 755 {POD}
 ip link delete vxlan.calico
 ip link delete wireguard.cali
 ip link set eth0 mtu {UPLINK}
@@ -48,18 +46,6 @@ echo $low
 """
 
 
-def done(machines: Vms, name: str, command: str, timeout: float = 300) -> str:
-    """Run a command that has to end well; returns what it says."""
-    ended = machines.run(name, command, timeout=timeout)
-    if ended.returncode != 0:
-        raise LabError(f"{name}: {command}: {ended.stdout}{ended.stderr}")
-    return ended.stdout.strip()
-
-
-def put(machines: Vms, name: str, path: str, text: str) -> None:
-    done(machines, name, f"mkdir -p $(dirname {path}); cat > {path} <<'END OF {path}'\n{text}END OF {path}\n")
-
-
 @pytest.fixture
 def machines() -> Iterator[Vms]:
     """Two machines as incident C found them, with a pod on each."""
@@ -69,12 +55,12 @@ def machines() -> Iterator[Vms]:
         machines.up()
         pod = (CHECKOUT / "tests/lab/rootfs" / POD.removeprefix("/")).read_text()
         for name, address in PODS.items():
-            put(machines, name, POD, pod)
-            put(machines, name, "/root/receive.py", RECEIVER)
-            put(machines, name, "/root/send.py", SENDER)
-            done(machines, name, INCIDENT.replace("ADDRESS", address))
-        done(machines, "vm2", f"systemd-run --quiet {POD} exec pod python3 /root/receive.py")
-        done(machines, "vm2", f"until {POD} exec pod ss -Hltn | grep -q :9000; do sleep 1; done")
+            machines.put(name, POD, pod, 0o755)
+            machines.put(name, "/root/receive.py", RECEIVER)
+            machines.put(name, "/root/send.py", SENDER)
+            machines.run(name, INCIDENT.replace("ADDRESS", address))
+        machines.run("vm2", f"systemd-run --quiet {POD} exec pod python3 /root/receive.py")
+        machines.run("vm2", f"until {POD} exec pod ss -Hltn | grep -q :9000; do sleep 1; done")
         yield machines
     finally:
         machines.down()
@@ -82,32 +68,32 @@ def machines() -> Iterator[Vms]:
 
 def sent(machines: Vms, size: int) -> str:
     """Send so many bytes from one pod to the other; returns what the other has got, '' where that hangs."""
-    return done(machines, "vm1", f"{POD} exec pod python3 /root/send.py {PODS['vm2']} {size} {PATIENCE}")
+    return machines.run("vm1", f"{POD} exec pod python3 /root/send.py {PODS['vm2']} {size} {PATIENCE}").stdout.strip()
 
 
 def largest(machines: Vms) -> list[int]:
     """The largest packet that passes between the pods, as measured from each end."""
     ends = (("vm1", PODS["vm2"]), ("vm2", PODS["vm1"]))
     return [
-        int(done(machines, name, f"{POD} exec pod sh -c '{LARGEST.replace('ADDRESS', other)}'")) for name, other in ends
+        int(machines.run(name, f"{POD} exec pod sh -c '{LARGEST.replace('ADDRESS', other)}'").stdout)
+        for name, other in ends
     ]
 
 
 def ping(machines: Vms, size: int) -> str:
     command = f"{POD} exec pod ping -M do -c 1 -W 5 -s {size - 28} {PODS['vm2']} 2>&1"
-    return machines.run("vm1", command).stdout
+    return machines.run("vm1", command, check=False).stdout
 
 
 def mtus(machines: Vms) -> list[int]:
     """Of uplink, tunnel and pod, on both."""
     read = f"cat /sys/class/net/eth0/mtu /sys/class/net/tunl0/mtu; {POD} exec pod cat /sys/class/net/eth0/mtu"
-    return [int(each) for name in PODS for each in done(machines, name, read).split()]
+    return [int(each) for name in PODS for each in machines.run(name, read).stdout.split()]
 
 
-def harden(machines: Vms, folder: Path, allow: str) -> fleet.Run:
+def harden(machines: Vms, folder: Path, allow: str) -> Run:
     words = ("--tags", "link_mtu", "-e", f"harden_allow={allow}", "-e", "harden_pause=0")
-    command = fleet.command(machines.inventory, folder, "nodeward.calico.harden", *words)
-    made = fleet.run(command, folder, limit=900)
+    made = Playbooks(machines.inventory, folder, limit=900).play("harden", *words)
     assert made.code == 0
     return made
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.faults import Arena, CalicoArena, EtcdArena, Fault, NodesArena, unlike
-from tests.fleet.fleet import NODES, Fleet
+from tests.drills.faults import Arena, CalicoArena, EtcdArena, Fault, MachinesArena, NodesArena, unlike
+from tests.fleet.fleet import NODES, Fleet, Run
 from tests.fleet.killing import kill_when_printed
+from tests.vm.vms import Vms
 
 HARDEN = "nodeward.calico.harden"
 TASK = "TASK ["
@@ -35,8 +36,17 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture
-def nodes(fleet: Fleet) -> Arena:
+def nodes(fleet: Fleet) -> NodesArena:
     return NodesArena(fleet)
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[MachinesArena]:
+    machines = Vms("faults")
+    try:
+        yield MachinesArena(machines, tmp_path)
+    finally:
+        machines.down()
 
 
 @pytest.fixture(params=list(ARENAS.values()), ids=list(ARENAS))
@@ -49,20 +59,21 @@ def arena(request: pytest.FixtureRequest, fleet: Fleet, tmp_path: Path) -> Itera
 
 def ends_well(
     arena: Arena, fault: Fault, moment: str, disturb: Callable[[], object], good: dict[str, list[str]]
-) -> None:
-    """Disturb a first run, run again, and count what came of it."""
+) -> Run:
+    """Disturb a first run, run again, and count what came of it; returns that second run."""
     arena.fresh()
-    codes: list[int] = []
+    runs: list[Run] = []
 
     def both() -> None:
         disturb()
-        codes.append(arena.fleet.play("harden", *arena.words).code)
+        runs.append(arena.fleet.play("harden", *arena.words))
 
     lost = arena.during(both)
     now = arena.state()
-    found = unlike(good, now) + [f"the next run ended with {code}" for code in codes if code]
+    found = unlike(good, now) + [f"the next run ended with {run.code}" for run in runs if run.code]
     print(moment, *found, sep="\n  ")
     fault.outcome(moment, found, lost + arena.bytes_lost(good, now))
+    return runs[-1]
 
 
 def test_the_controller_killed_at_every_task(arena: Arena, fault: Fault) -> None:
@@ -75,7 +86,7 @@ def test_the_controller_killed_at_every_task(arena: Arena, fault: Fault) -> None
     assert (fault.tried, fault.survived, fault.unlike) == (tasks, tasks, [])
 
 
-def test_a_node_that_reboots_during_the_run(nodes: Arena, fault: Fault) -> None:
+def test_a_node_that_reboots_during_the_run(nodes: NodesArena, fault: Fault) -> None:
     """A node reboots while it is changed."""
     good, _ = nodes.undisturbed()
     for node in NODES:
@@ -83,7 +94,7 @@ def test_a_node_that_reboots_during_the_run(nodes: Arena, fault: Fault) -> None:
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
 
 
-def test_ssh_that_drops(nodes: Arena, fault: Fault) -> None:
+def test_ssh_that_drops(nodes: NodesArena, fault: Fault) -> None:
     """Every connection of ssh to a node drops while it is changed."""
     good, _ = nodes.undisturbed()
     for node in NODES:
@@ -91,7 +102,7 @@ def test_ssh_that_drops(nodes: Arena, fault: Fault) -> None:
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
 
 
-def _run_while(arena: Arena, node: str, command: str) -> None:
+def _run_while(arena: NodesArena, node: str, command: str) -> None:
     """Run, and have a node do this to itself as soon as a run begins to change it; wait until the node is well."""
     lab = arena.fleet.lab
     begun = "until [ -e /run/nodeward.lock ]; do sleep 0.01; done"
@@ -104,7 +115,7 @@ def _run_while(arena: Arena, node: str, command: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["/var/lib/nodeward", "/etc/sysctl.d", "/etc/systemd/system", "/var/lib/kubelet"])
-def test_a_disk_that_is_full(nodes: Arena, fault: Fault, folder: str) -> None:
+def test_a_disk_that_is_full(nodes: NodesArena, fault: Fault, folder: str) -> None:
     """The disk is full."""
     good, _ = nodes.undisturbed()
 
@@ -124,7 +135,7 @@ def test_a_disk_that_is_full(nodes: Arena, fault: Fault, folder: str) -> None:
     assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])
 
 
-def test_two_controllers_at_once(nodes: Arena, fault: Fault) -> None:
+def test_two_controllers_at_once(nodes: NodesArena, fault: Fault) -> None:
     """Two controllers harden the same fleet at once."""
     good, _ = nodes.undisturbed()
 
@@ -141,3 +152,20 @@ def test_two_controllers_at_once(nodes: Arena, fault: Fault) -> None:
     for number in range(3):
         ends_well(nodes, fault, str(number), both, good)
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
+
+
+@pytest.mark.parametrize("skew", ["+1 hour", "-1 hour"])
+def test_a_clock_that_is_an_hour_off(machines: MachinesArena, fault: Fault, skew: str) -> None:
+    """The clocks of two nodes are an hour off, and set right after the run."""
+    good, _ = machines.undisturbed()
+
+    def run_by_the_wrong_clock() -> None:
+        for node in ("vm1", "vm2"):
+            machines.on(node, f"date --set='{skew}'")
+        assert machines.fleet.play("harden", *machines.words).code == 0
+        for node in ("vm1", "vm2"):
+            machines.on(node, f"date --set=@{time.time():.0f}")
+
+    again = ends_well(machines, fault, skew, run_by_the_wrong_clock, good)
+    assert {node["state"] for node in again.report["nodes"]} == {"ok"}, "the next run had something left to do"
+    assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])

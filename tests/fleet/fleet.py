@@ -75,16 +75,16 @@ def run(command: list[str], folder: Path, limit: float = LIMIT) -> Run:
     return Run(done.returncode, done.stdout, reports[0] if reports else {})
 
 
-class Fleet:
-    """The lab's three nodes and a folder for the reports of one test."""
+class Playbooks:
+    """Playbooks on an inventory, and a folder for the reports of one test."""
 
-    def __init__(self, lab: Lab, folder: Path, limit: float = LIMIT) -> None:
-        self.lab = lab
+    def __init__(self, inventory: Path, folder: Path, limit: float = LIMIT) -> None:
         self.folder = folder
+        self._inventory = inventory
         self._limit = limit
 
     def command(self, playbook: str, *words: str) -> list[str]:
-        return command(self.lab.inventory, self.folder, playbook, *words)
+        return command(self._inventory, self.folder, playbook, *words)
 
     def play(self, playbook: str, *words: str) -> Run:
         """Run a playbook (harden, audit, or a path) to its end."""
@@ -93,6 +93,14 @@ class Fleet:
     def run(self, command: list[str]) -> Run:
         """Run a command to its end and read the report that it left."""
         return run(command, self.folder, self._limit)
+
+
+class Fleet(Playbooks):
+    """The lab's three nodes."""
+
+    def __init__(self, lab: Lab, folder: Path, limit: float = LIMIT) -> None:
+        super().__init__(lab.inventory, folder, limit)
+        self.lab = lab
 
     def look(self, node: str) -> list[str]:
         """Return everything a run could change on a node, as find, sha256sum and /proc show it."""

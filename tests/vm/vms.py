@@ -100,15 +100,29 @@ class Vms:
             lines.append(f"{vm.name}  {vm.suite:<9} {vm.manager:<17} {state}")
         return lines
 
-    def run(self, name: str, command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a shell command as root on a machine over ssh; timeout in seconds."""
+    def run(
+        self, name: str, command: str, check: bool = True, timeout: float = 300, given: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command as root on a machine over ssh; with check a failure is a LabError. timeout in seconds.
+
+        ``given`` is its standard input.
+        """
         ssh = ["ssh", "-F", str(self.folder / "ssh_config"), name, command]
         try:
-            return subprocess.run(
-                ssh, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
-            )
+            done = subprocess.run(ssh, input=given or "", capture_output=True, text=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{name}: no end after {timeout:g} s: {command}") from error
+        if check and done.returncode != 0:
+            raise LabError(f"{name}: {command}: exit {done.returncode}: {(done.stderr or done.stdout).strip()}")
+        return done
+
+    def put(self, name: str, path: str, text: str, mode: int = 0o644) -> None:
+        """Write a file of a machine, in folders that are made where they are not there."""
+        self.run(name, f"install -D -m {mode:o} /dev/stdin {path}", given=text)
+
+    def console(self, name: str) -> str:
+        """What a machine has printed on its console, also while it can start nothing."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def _machine(self, vm: Vm) -> str:
         return f"nw-vm-{self.id}-{vm.name}"
@@ -119,7 +133,8 @@ class Vms:
     def _whole(self) -> bool:
         # written after every machine was seen to boot
         return (self.folder / "ssh_config").exists() and all(
-            machine.running(self._machine(vm)) and self.run(vm.name, "true").returncode == 0 for vm in self._vms
+            machine.running(self._machine(vm)) and self.run(vm.name, "true", check=False).returncode == 0
+            for vm in self._vms
         )
 
     def _clear(self) -> None:
@@ -146,10 +161,8 @@ class Vms:
 
     def _wait(self, vm: Vm) -> None:
         deadline = time.monotonic() + BOOT_TIMEOUT
-        while self.run(vm.name, "systemctl is-system-running --wait", timeout=BOOT_TIMEOUT).stdout.strip() not in (
-            "running",
-            "degraded",
-        ):
+        asked = "systemctl is-system-running --wait"
+        while self.run(vm.name, asked, False, BOOT_TIMEOUT).stdout.strip() not in ("running", "degraded"):
             log = self.folder / f"{vm.name}.log"
             if machine.running(self._machine(vm)) is None or time.monotonic() > deadline:
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
