@@ -7,19 +7,16 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._core import file_age
 from .._core.errors import NodewardError
 from .._core.formats import UnsureError
 from .._core.host import Host
 from .._core.host_processes import threads
-from .._core.verbs.units import begun
 from . import access, note, running, version
 from .api import Etcd, Membership
 from .evidence import Evidence
 from .flavours import Running, Site, recognise
 from .settings import NAMES, Effective, Values, effective
-
-# Seconds by which the time of a file and that of a process' start may be apart for one moment (a clock that is set).
-CLOCKS = 2.0
 
 
 @dataclass(frozen=True)
@@ -133,10 +130,10 @@ def _seen(host: Host, each: Running) -> Seen:
 
 def _is_newer(host: Host, each: Running, evidence: Evidence) -> bool:
     """Tell whether its file was certainly written since the member started."""
-    written = host.modified(each.config_file)
-    if written is None or evidence.running_s is None:
+    if evidence.running_s is None:
         return False
-    return written > max(host.wall_clock() - evidence.running_s, begun(host, each.unit)) + CLOCKS
+    started = file_age.started(host, host.wall_clock() - evidence.running_s, each.unit)
+    return file_age.is_newer(file_age.written(host, each.config_file), started)
 
 
 def _scheduler(host: Host, each: Running) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._core import file_age
 from .._core.host import Host
 from .._core.plan import Plan, Refusal
 from .._core.verbs import (
@@ -26,7 +27,7 @@ from .._core.verbs import (
     RunUnit,
     WriteFile,
 )
-from .._core.verbs.units import RUNNING, begun, invocation, is_enabled
+from .._core.verbs.units import RUNNING, invocation, is_enabled
 from . import bird_watchdog_findings, birds, house_folders, processes, restore, textfile_folder
 from .bird_watchdog_decision import CHOICES, Config
 from .bird_watchdog_files import CONFIG, DAEMON, UNIT, UNIT_FILE, texts
@@ -37,9 +38,6 @@ TRAP = "bird_watchdog"
 ALLOWS: tuple[str, ...] = ()
 
 LOGS = posixpath.dirname(Config().events)
-
-# A file written this much later than the unit's start, in seconds, is not what it read.
-CERTAINLY_LATER = 2.0
 
 _DEFAULTS = Config()
 
@@ -108,15 +106,13 @@ class Facts:
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
     texts = {path: host.read_text(path) for path in (DAEMON, CONFIG, UNIT_FILE, *_of_older_versions(host))}
-    started, now = _started(host), host.wall_clock()
-    modified = {path: host.modified(path) or 0.0 for path in texts}
+    started = _started(host)
     metrics = posixpath.dirname(_metrics(texts[CONFIG] or ""))
     folder = textfile_folder.of(host)
     return Facts(
         files={path: text for path, text in texts.items() if text is not None},
         folders=tuple(_our_folders(host)),
-        # one from the future says nothing: the clock was set since
-        unread=tuple(path for path in texts if started and started + CERTAINLY_LATER < modified[path] <= now),
+        unread=tuple(path for path in texts if file_age.is_newer(file_age.written(host, path), started)),
         logs=host.is_folder(LOGS),
         no_folder="" if host.is_folder(metrics) else metrics,
         python=host.interpreter(),
@@ -130,9 +126,9 @@ def observe(host: Host) -> Facts:
 
 
 def _started(host: Host) -> float:
-    """Return when our unit was started, in seconds since 1970 (by the later of two clocks), 0 where it does not run."""
+    """Return when our unit's process was started, in seconds since 1970, 0 where it does not run."""
     pids = "".join(host.read_text(f"{path}/{UNIT}/cgroup.procs") or "" for path in processes.SYSTEM_SLICES).split()
-    return max(processes.started(host, int(pids[0])), begun(host, UNIT)) if pids else 0.0
+    return file_age.started(host, processes.started(host, int(pids[0])), UNIT) if pids else 0.0
 
 
 def _metrics(config: str) -> str:

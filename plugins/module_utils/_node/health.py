@@ -20,6 +20,7 @@ from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.http import Request
 from .._core.verbs import Change
+from .._core.verbs.units import invocation
 from .._kube import kubeconfig
 from .._kube.client import Client
 from .._kube.kubeconfig import Access
@@ -104,7 +105,7 @@ def _wait(host: Host, agent: Kubelet, before: Signs, restarts: bool) -> None:
         missing = before.well - now.well
         if restarts and READY in before.well and not _is_new(host, now.heartbeat, before.heartbeat):
             missing |= {READY}
-        start = host.link_target(f"/run/systemd/units/invocation:{agent.unit}") or ""
+        start = invocation(host, agent.unit) or ""
         # what starts and ends at once may be seen well one time, so the second look of one start counts
         if missing:
             steady = None

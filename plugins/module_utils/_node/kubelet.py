@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .._core import file_age
 from .._core.host import Host
 from .._core.http import LOOPBACK
-from .._core.verbs.units import begun, invocation
+from .._core.verbs.units import invocation
 from .._kube.quantity import quantity
 from . import kubelet_file, pid_use, processes
 from .kubelet_file import ConfigFile
@@ -62,7 +63,7 @@ class Kubelet:
     """``running`` is False where none was found; then the numbers are the kubelet's own defaults, and
     ``left`` is the file of one that is installed, '' where there is none.
 
-    ``started`` is in seconds since 1970, as the clock was then or is now, whichever is later. ``invocation`` is systemd's id of this start, ''
+    ``started`` is in seconds since 1970. ``invocation`` is systemd's id of this start, ''
     where no unit runs it. ``config`` is the file that --config names, ``drop_in`` our own file in the
     folder of --config-dir, ``others`` the files of others there. ``flags`` are those of OVERRIDING that were
     given, with the file they stand in. ``unread`` are the keys whose number cannot be told, with their file.
@@ -123,7 +124,7 @@ def _running(host: Host, pid: int, flags: Mapping[str, str]) -> Kubelet:
         pod_pids_limit=settings[POD_LIMIT] or UNLIMITED,
         unit=unit,
         invocation=invocation(host, unit) or "",
-        started=max(processes.started(host, pid), begun(host, unit)),
+        started=file_age.started(host, processes.started(host, pid), unit),
         config=files[0] if flags.get("config") else None,
         drop_in=own,
         others=tuple(file for file in files[1 if flags.get("config") else 0 :] if own is None or file.path != own.path),

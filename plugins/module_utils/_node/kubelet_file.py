@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .._core import file_age
 from .._core.formats import UnsureError, yaml_block
 from .._core.formats.yaml_lines import no_mapping, parse, scalars
 from .._core.host import Host
@@ -83,7 +84,7 @@ class ConfigFile:
 def observe(host: Host, path: str) -> ConfigFile:
     """Read one file; nothing is no error."""
     text = host.read_text(path)
-    return ConfigFile(path, text, host.link_target(path), host.modified(path) or 0.0)
+    return ConfigFile(path, text, host.link_target(path), file_age.written(host, path))
 
 
 def drop_ins(host: Host, folder: str) -> Iterator[ConfigFile]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .._core import file_age
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, RestartUnit, SetKey, WriteFile
 from .._kube.quantity import quantity
@@ -32,10 +33,6 @@ CONSENT = "kubelet_restart"
 
 # The least cap that is set by default: what the guides of KubeMarine and kubespray set where they set one.
 LEAST_CAP = 4096
-
-# A file that was written this much later than the kubelet was started is not what it read, in seconds;
-# the start is known to the second only.
-CERTAINLY_LATER = 2.0
 
 
 @dataclass(frozen=True)
@@ -198,7 +195,7 @@ def _own_drop_in(file: ConfigFile, needs: Mapping[str, int], trap: str) -> Write
 def _why_not_read(kubelet: Kubelet, file: ConfigFile) -> str:
     """Say why a kubelet whose files are as they should be does not run with them, '' where it does."""
     is_in_it = any(kubelet_file.word_at(key, file.text or "") is not None for key in WHY)
-    if is_in_it and kubelet.started and file.modified > kubelet.started + CERTAINLY_LATER:
+    if is_in_it and file_age.is_newer(file.modified, kubelet.started):
         return f"{file.path} was written after the kubelet was started, so it runs without what the file says"
     return ""
 

@@ -187,7 +187,8 @@ def test_a_file_that_was_written_after_the_start_needs_a_restart():
 
 def test_a_clock_that_was_set_back_since_does_not_make_a_file_newer():
     cluster = FromFile()
-    cluster.now, cluster.written = 200.0, 3600.0
+    cluster.now, cluster.written = 4000.0, 3600.0
+    assert do(cluster, check=True)["changed"] is True
     link = "/run/systemd/units/invocation:etcd.service"
     cluster.links[link], cluster.times[link] = "a1", 1.7e9 + 3601
     assert do(cluster)["changed"] is False

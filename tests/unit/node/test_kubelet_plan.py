@@ -149,6 +149,7 @@ def test_a_run_that_was_killed_before_the_restart(folder):
     for change in first[:-1]:
         change.act(host)
     written = f"{FOLDER}/{OWN_NAME}" if folder else CONFIG
+    host.now = 1000.0
     host.times[written] = STARTED + 1
     assert planned(host).changes == ()
     host.times[written] = STARTED + 100
@@ -157,20 +158,30 @@ def test_a_run_that_was_killed_before_the_restart(folder):
     assert f"{written} was written after the kubelet was started" in restart.reason.why
 
 
-def test_a_clock_that_was_set_back_since_does_not_make_a_file_newer():
-    """The file was written, and systemd then noted the start, by a clock that was an hour ahead."""
+# Seconds after STARTED, by which the process counts: when the file was written, what systemd noted of the start, now.
+CLOCKS = [
+    ("written after the start", 100, 0, 1000, True),
+    ("started after it, by a clock that was an hour ahead then", 3600, 3601, 4000, False),
+    ("written by a clock that was an hour ahead, and started anew since", 3600, 0, 1000, False),
+    ("started by a clock that was an hour ahead, and written since", 100, 3600, 1000, True),
+    ("written by what the unit runs before the kubelet", -1, -60, 1000, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("written", "noted", "now", "is_due"), [case[1:] for case in CLOCKS], ids=[c[0] for c in CLOCKS]
+)
+def test_a_clock_that_was_set_does_not_make_a_file_newer(written, noted, now, is_due):
     host = node()
     for change in planned(host).changes[:-1]:
         change.act(host)
-    host.times[CONFIG] = STARTED + 3600
-    assert [change.target for change in planned(host).changes] == ["restart kubelet.service"]
-    host.times[UNIT] = STARTED + 3601
-    assert planned(host).changes == ()
+    host.now, host.times = now, {CONFIG: STARTED + written, UNIT: STARTED + noted}
+    assert [change.target for change in planned(host).changes] == ["restart kubelet.service"] * is_due
 
 
 def test_a_file_without_our_keys_may_be_as_new_as_it_likes():
     host = node()
-    host.times[CONFIG] = STARTED + 100
+    host.now, host.times[CONFIG] = 1000.0, STARTED + 100
     assert planned(host, Wishes(-1, {"systemReserved.pid": 0, "kubeReserved.pid": 0})).changes == ()
 
 

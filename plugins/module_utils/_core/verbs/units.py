@@ -151,19 +151,11 @@ def unit_change(kind: str, unit: str, before: str | None, reason: Reason) -> Rel
 
 def invocation(host: Host, unit: str) -> str | None:
     """Return systemd's id of the present start of a unit, which it keeps as a link while the unit is not down."""
-    return host.link_target(_invocation(unit))
+    return host.link_target(invocation_link(unit))
 
 
-def begun(host: Host, unit: str) -> float:
-    """Return when the present start of a unit began, in seconds since 1970, 0 while it is down and for no unit.
-
-    By the clock of then, as the times of files are. That of a process is counted from the boot, by the clock of now:
-    once this was set back, every file of before seems to be later. What has to be later is later than both.
-    """
-    return host.link_made(_invocation(unit)) or 0.0
-
-
-def _invocation(unit: str) -> str:
+def invocation_link(unit: str) -> str:
+    """Return the path of that link."""
     return f"/run/systemd/units/invocation:{unit}"
 
 
