@@ -98,7 +98,7 @@ fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for p
 drills: test-tools vm-packages ## replay all incidents on a lab: the failure, then the cure (ARGS for pytest)
 	@$(stages) all-drills -- $(ARGS)
 
-kernel: test-tools vm-packages ## harden, boot and restore three virtual machines with kernels of their own
+kernel: test-tools vm-packages ## harden, boot and restore four virtual machines with kernels of their own
 	@$(stages) kernel
 
 bench: test-tools ## measure what the watchdog costs on a node with 5,000 processes (two minutes)
@@ -113,7 +113,7 @@ lab-down: ## remove the lab's nodes
 lab-status: ## show the lab's nodes
 	@$(lab) status --name '$(LAB)'
 
-vm-up: vm-packages ## boot three virtual machines with kernels of their own (tests/vm), or reuse them
+vm-up: vm-packages ## boot four virtual machines with kernels of their own (tests/vm), or reuse them
 	@python3 -m tests.vm up
 
 vm-down: ## end the virtual machines

@@ -16,8 +16,12 @@ case $manager in
 networking) grep -qE '^ +mtu 1460$' /etc/network/interfaces ;;
 NetworkManager) grep -qx 'mtu=1460' /etc/NetworkManager/system-connections/eth0.nmconnection ;;
 systemd-networkd) grep -qx 'MTUBytes=1460' /etc/systemd/network/10-eth0.network.d/99-zz-nodeward-link_mtu.conf ;;
+netplan)
+    grep -qx ' *mtu: 1460' /etc/netplan/99-zz-nodeward-link_mtu.yaml
+    grep -qx 'MTUBytes=1460' /run/systemd/network/10-netplan-uplink.*
+    ;;
 esac
-systemctl --quiet is-active "$manager"
+systemctl --quiet is-active "$(echo "$manager" | sed s/^netplan$/systemd-networkd/)"
 test "$(cat /sys/class/net/eth0/mtu)" = 1460
 ip -4 address show dev eth0 | grep -q 'inet 192.0.2.1'
 ip route show default | grep -q '^default via 192.0.2.1 dev eth0'

@@ -45,6 +45,23 @@ Name={link}
 [Network]
 Address={address}
 """
+# With an id that is not the link's name, in the style of a person.
+_NETPLAN = """\
+network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    uplink:
+      match: {{name: eth0}}
+      addresses: [{address}/24]
+      routes:
+      - to: default
+        via: {gateway}
+    eth1:
+      addresses: [{ssh}]
+"""
+# Which service makes the links; netplan makes the files of networkd before that starts.
+_SERVICES = {"netplan": "systemd-networkd"}
 # Nothing hurries: an emulated processor that others use, too, may take minutes for what systemd gives 90 s, and
 # a networkd that was asked twice was once ended by its own watchdog.
 _PATIENCE = "[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n"
@@ -110,6 +127,9 @@ def _managed(number: int, manager: str) -> dict[str, tuple[str, int]]:
         text = _INTERFACES.format(address=address, gateway=gateway, ssh=_SSH)
         return {"etc/network/interfaces": (text, 0o644)}
     lo_only = {"etc/network/interfaces": ("auto lo\niface lo inet loopback\n", 0o644)}
+    if manager == "netplan":
+        text = _NETPLAN.format(address=address, gateway=gateway, ssh=_SSH)
+        return {**lo_only, "etc/netplan/50-vm.yaml": (text, 0o600)}
     links = {"eth0": f"{address}/24", "eth1": _SSH}
     if manager == "systemd-networkd":
         networks = {link: _NETWORK.format(link=link, address=its) for link, its in links.items()}
@@ -125,9 +145,13 @@ def _managed(number: int, manager: str) -> dict[str, tuple[str, int]]:
 
 
 def tar(content: Mapping[str, tuple[str, int]], services: Iterable[str]) -> bytes:
-    """Pack the files as the second disk holds them, and have systemd start these services and the tunnels."""
+    """Pack the files as the second disk holds them, and have systemd start these services and the tunnels.
+
+    A manager of links counts as a service, whatever its own is called.
+    """
     wanted = "etc/systemd/system/multi-user.target.wants"
-    units = {f"{wanted}/{service}.service": f"/lib/systemd/system/{service}.service" for service in services}
+    names = [_SERVICES.get(service, service) for service in services]
+    units = {f"{wanted}/{name}.service": f"/lib/systemd/system/{name}.service" for name in names}
     units[f"{wanted}/vm-tunnel.service"] = "/etc/systemd/system/vm-tunnel.service"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:

@@ -42,6 +42,7 @@ DEFAULT = (
     Vm(1, "bookworm", "networking", ("etcd",)),
     Vm(2, "bookworm", "NetworkManager"),
     Vm(3, "trixie", "systemd-networkd"),
+    Vm(4, "bookworm", "netplan"),
 )
 
 
@@ -50,7 +51,7 @@ def _say(text: str) -> None:
 
 
 class Vms:
-    """The first ``count`` of vm1 to vm3; errors are LabError. What is up is read from this machine, not kept here."""
+    """The first ``count`` of vm1 to vm4; errors are LabError. What is up is read from this machine, not kept here."""
 
     def __init__(self, name: str = "default", say: Callable[[str], None] = _say, count: int = len(DEFAULT)) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
