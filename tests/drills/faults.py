@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,16 @@ from tests.vm.vms import CHECKOUT, Vms
 
 SIZES = "find /etc /root /usr/local /usr/lib/sysctl.d /var/lib -type f -printf '%s %p\\n'"
 ETCD_FILES = "find /etc/kubernetes/manifests /etc/default /etc/etcd.env /etc/systemd/system -name '*etcd*' | sort"
-# of machines; each fresh one has other keys for ssh
-SNAPSHOT = (CHECKOUT / "molecule/kernel/snapshot.sh").read_text()
+# What runs: what the kubelet has taken, which services there are, and the links.
+RUNNING = """
+sed 's/, "pid": [0-9]*//' /run/lab/kubelet.json
+systemctl is-active kubelet nodeward-bird-watchdog
+grep . /sys/class/net/*/mtu
+true
+"""
+# Of machines; each fresh one has other keys for ssh.
+SNAPSHOT = (CHECKOUT / "molecule/kernel/snapshot.sh").read_text().replace("exit 0", "")
+KEYS = r"/etc/ssh/ssh_host_|/root/\.ssh/"
 
 # What the nodes look like: lines by node.
 State = dict[str, list[str]]
@@ -32,19 +41,23 @@ class Fault:
     name: str
     tried: int = 0
     survived: int = 0
-    bytes_lost: int = 0
+    bytes_lost: int | None = None  # None where nobody counted them
     unlike: list[str] = field(default_factory=list)
 
-    def outcome(self, moment: str, unlike: list[str], bytes_lost: int) -> None:
-        """Count one try: what is not as after an undisturbed run, and how much of what was there is gone."""
-        self.tried += 1
+    def outcome(self, moment: str, unlike: list[str], bytes_lost: int | None) -> None:
+        """Count what came of one try: what is not as after an undisturbed run, how much of what was there is gone."""
         self.survived += not unlike and not bytes_lost
-        self.bytes_lost += bytes_lost
+        if bytes_lost is not None:
+            self.bytes_lost = (self.bytes_lost or 0) + bytes_lost
         self.unlike += [f"{moment}: {line}" for line in unlike]
 
 
-def table(faults: Iterable[Fault]) -> list[str]:
-    rows = [f"{each.name:<58}  {each.tried:>5}  {each.survived:>8}  {each.bytes_lost:>10}" for each in faults]
+def table(faults: Sequence[Fault]) -> list[str]:
+    lost = ["-" if each.bytes_lost is None else each.bytes_lost for each in faults]
+    rows = [
+        f"{each.name:<58}  {each.tried:>5}  {each.survived:>8}  {its:>10}"
+        for each, its in zip(faults, lost, strict=True)
+    ]
     return [f"{'fault':<58}  tried  survived  bytes lost", *rows]
 
 
@@ -71,14 +84,13 @@ class Arena:
         assert run.code == 0
         return self.state(), run.output
 
-    def during(self, act: Callable[[], None]) -> int:
-        """Do it, and return how many bytes of what somebody else wrote meanwhile were lost."""
+    def during(self, act: Callable[[], None]) -> None:
+        """Do it; beside it, where an arena has somebody who writes, that goes on."""
         act()
-        return 0
 
-    def bytes_lost(self, _good: State, _now: State) -> int:
-        """Return how many bytes that an undisturbed run left are not there, or not so."""
-        return 0
+    def bytes_lost(self, _good: State, _now: State) -> int | None:
+        """Return how many bytes are lost, of what an undisturbed run left or of what was written; None: not counted."""
+        return None
 
 
 def unlike(good: State, now: State) -> list[str]:
@@ -125,7 +137,7 @@ class NodesArena(FilesArena):
             self.fleet.lab.run(node, "systemctl start kubelet")
 
     def state(self) -> State:
-        return {node: self.fleet.look(node) for node in NODES}
+        return {node: [*self.fleet.look(node), *self.on(node, RUNNING).splitlines()] for node in NODES}
 
 
 class MachinesArena(FilesArena):
@@ -154,9 +166,8 @@ class MachinesArena(FilesArena):
         start_kubelets(self.machines, self.names)
 
     def state(self) -> State:
-        return {
-            node: [line for line in self.on(node, SNAPSHOT).splitlines() if "ssh" not in line] for node in self.names
-        }
+        looks = {node: self.on(node, f"{SNAPSHOT}\n{RUNNING}").splitlines() for node in self.names}
+        return {node: [line for line in look if not re.search(KEYS, line)] for node, look in looks.items()}
 
 
 class EtcdArena(Arena):
@@ -187,11 +198,13 @@ class EtcdArena(Arena):
             for node, path in {**ENVIRONMENTS, "node3": MANIFEST}.items()
         }
 
-    def during(self, act: Callable[[], None]) -> int:
-        with Writer(self.etcd) as writer:
+    def during(self, act: Callable[[], None]) -> None:
+        with Writer(self.etcd) as self._writer:
             act()
-        assert writer.acknowledged, "nothing was written meanwhile"
-        return 64 * len(writer.lost())
+        assert self._writer.acknowledged, "nothing was written meanwhile"
+
+    def bytes_lost(self, _good: State, _now: State) -> int:
+        return 64 * len(self._writer.lost())
 
 
 class CalicoArena(Arena):

@@ -10,6 +10,7 @@ restarts kuberuntime_manager.go (doBackOff). No jitter, which only shifts the fi
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -63,7 +64,19 @@ class Container:
     def kill(self, kind: str) -> None:
         """calico-node's pod has a grace period of 0."""
         self.tell("killed", by=kind)
-        os.killpg(self._process.pid, signal.SIGKILL)
+        end(self._process)
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """With all that it has started; it may just have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def give_up(error: threading.ExceptHookArgs) -> None:
+    """End all where one thread ends: a probe that nobody asks any more would never fail."""
+    threading.__excepthook__(error)
+    os._exit(1)
 
 
 class Worker:
@@ -127,7 +140,7 @@ class Worker:
             try:
                 said, _ = process.communicate(timeout=self._probe["timeoutSeconds"])
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                end(process)
                 return False, f"command timed out after {self._probe['timeoutSeconds']} s"
         return process.returncode == 0, said.strip().rpartition("\n")[2]
 
@@ -147,6 +160,7 @@ class Worker:
 def main(pod: str, address: str, item: str, log: str) -> None:
     with open(item, encoding="utf-8") as file:
         container = Container(pod, address, json.load(file), log)
+    threading.excepthook = give_up
     for kind in _KINDS:
         if kind in container.item:
             threading.Thread(target=Worker(container, kind).run, daemon=True).start()

@@ -115,6 +115,7 @@ def test_calico_node_lives_with_the_budgets_that_harden_gives(fleet: Fleet, acco
     slowest = max(each["seconds"] for each in passed(lives))
     assert slowest > old["livenessProbe"]["timeoutSeconds"]
     assert kills(lives) == []
+    assert passed(lives)[-1]["at"] > kills(loaded)[0], "nobody asked it any more when the other was killed"
     timeout = new["livenessProbe"]["timeoutSeconds"]
     account.after(f"A2, timeout {timeout} s: lived beside it all the while; its probes took up to {slowest:g} s")
     for pod, item in ((waited, longer), (startup, with_startup)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,11 +94,15 @@ class Node:
     def run(self, command: str) -> str:
         return self.machines.run(NODE, command).stdout.strip()
 
-    def pod(self, name: str, command: str, cap: str = "infinity") -> None:
+    def cap(self) -> int:
+        """How many process ids the kubelet lets a pod have, -1 where it sets no limit."""
+        return int(json.loads(self.run("cat /run/lab/kubelet.json"))["podPidsLimit"])
+
+    def pod(self, name: str, command: str) -> None:
         """Start a pod of one container, with the limit that the kubelet gives the group of a pod."""
-        pod = f"kubepods-besteffort-pod{name}.slice"
+        pod, cap = f"kubepods-besteffort-pod{name}.slice", self.cap()
         self.run(
-            f"systemctl set-property --runtime {pod} TasksMax={cap};"
+            f"systemctl set-property --runtime {pod} TasksMax={cap if cap > 0 else 'infinity'};"
             f"setsid systemd-run --quiet --scope --slice={pod} --unit=cri-containerd-{name}.scope"
             f" --property=TasksMax=infinity {command} < /dev/null > /dev/null 2>&1 &"
         )
@@ -112,10 +117,10 @@ class Node:
         """Whether ssh lets in whoever comes, three times."""
         return [self.machines.run(NODE, "true", check=False).returncode == 0 for _ in range(3)]
 
-    def in_pods(self) -> tuple[int, int]:
-        """The threads of all pods, and what they may have."""
-        group = "/sys/fs/cgroup/kubepods.slice"
-        current, most = self.run(f"cat {group}/pids.current {group}/pids.max").split()
+    def threads(self, group: str = "") -> tuple[int, int]:
+        """The threads of a control group of pods, or of all, and what it may have."""
+        folder = f"/sys/fs/cgroup/kubepods.slice/{group}"
+        current, most = self.run(f"cat {folder}/pids.current {folder}/pids.max").split()
         return int(current), int(most)
 
     def watchdog(self) -> dict[str, str]:
@@ -150,29 +155,32 @@ def test_a_node_without_process_ids_lets_nobody_in(node: Node, account: Account,
     for key, value in {"pid_limits_pids_per_pod": CAP, **watchdog}.items():
         words += ["-e", f"{key}={value}"]
     assert Playbooks(node.machines.inventory, tmp_path, limit=900).play("harden", *words).code == 0
-    assert f'"podPidsLimit": {CAP}' in node.run("cat /run/lab/kubelet.json")
+    assert node.cap() == CAP
 
-    node.pod("second", "python3 /root/leak 600 second", str(CAP))
+    node.pod("second", "python3 /root/leak 600 second")
     bird.until(lambda: len(node.told("second")) >= 5, "five probes after the leak was refused a thread", 120)
     assert node.told("second")[:5] == ["probe: ok"] * 5
     assert node.logins() == [True] * 3
-    account.after(f"the same leak is refused its thread {CAP}; five of five probes and three of three logins pass")
+    assert node.threads("kubepods-besteffort.slice/kubepods-besteffort-podsecond.slice") == (CAP, CAP)
+    account.after(
+        f"the same leak is refused more than {CAP} threads; five of five probes and three of three logins pass"
+    )
 
-    node.pod("calico", f"sh -c '{SUPERVISED}'", str(CAP))
+    node.pod("calico", f"sh -c '{SUPERVISED}'")
     first = node.run("until pgrep -x bird; do sleep 1; done")
     # a look by ssh takes a share of the one core, and a BIRD with less than it wants is none that is killed
     node.run(f"until pgrep -x bird | grep -v '^{first}$'; do sleep 3; done")
-    assert "killed" in node.run("journalctl --identifier=nodeward-bird-watchdog")
+    assert f"bird[{first}] is killed: socket_silent" in node.run("journalctl --identifier=nodeward-bird-watchdog")
     account.after("beside it the watchdog kills a BIRD that spins, and another one comes up")
 
-    _current, most = node.in_pods()
+    _current, most = node.threads()
     assert most == min(int(node.run(f"cat /proc/sys/kernel/{name}")) for name in ("pid_max", "threads-max")) - 2048
     for number in range(most // CAP + 1):
-        node.pod(f"more{number}", f"python3 /root/leak 600 more{number}", str(CAP))
-    bird.until(lambda: node.in_pods()[0] >= most - 1, "pods that fill what they may have", 180)
+        node.pod(f"more{number}", f"python3 /root/leak 600 more{number}")
+    bird.until(lambda: node.threads()[0] >= most - 1, "pods that fill what they may have", 180)
     assert node.logins() == [True] * 3
     before = node.watchdog()
     bird.until(lambda: node.watchdog()["WatchdogTimestampMonotonic"] != before["WatchdogTimestampMonotonic"], "a sign")
     now = node.watchdog()
     assert (now["MainPID"], now["NRestarts"]) == (before["MainPID"], "0")
-    account.after(f"with {node.in_pods()[0]} threads in pods, all that they may have, ssh and the watchdog go on")
+    account.after(f"with {node.threads()[0]:,} threads in pods, all that they may have, ssh and the watchdog go on")

@@ -31,6 +31,6 @@ def kill_when_printed(command: list[str], text: str, times: int = 1) -> str:
         found = list(islice((line for line in process.stdout if text in line), times))
         assert len(found) == times, f"printed {text!r} {len(found)} times, not {times}"
         os.killpg(process.pid, signal.SIGKILL)
-    # what ran on a node at that moment has ended by then
+    # What ran on a node at that moment goes on, and mostly ends by then. The next run waits for its lock.
     time.sleep(2)
     return found[-1]
