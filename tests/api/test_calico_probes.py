@@ -182,7 +182,12 @@ def test_two_runs_at_once(api: ApiServer, admin: KubernetesApi, tmp_path: Path) 
     results: list[dict[str, Any]] = []
 
     def one(mine: KubernetesApi) -> None:
-        results.append(run(mine))
+        try:
+            results.append(run(mine))
+        except NodewardError as refused:  # it looked when the other's rollout had just begun
+            if "pods are not ready" not in str(refused):
+                raise
+            results.append({"changed": False})
 
     clients = [client(api, tmp_path) for _ in range(2)]  # one after the other: they share a kubeconfig's file
     threads = [threading.Thread(target=one, args=(each,)) for each in clients]

@@ -60,8 +60,9 @@ def test_a_spinning_bird_is_killed_and_its_peers_keep_its_routes(fleet: Fleet, a
     seen = told(lab)
     assert (seen["kill"]["pid"], seen["restarted"]["pid"]) == (str(old), str(new))
     taken = seen["kill"]["at"] - seen["watching"]["at"]
-    # two samples, and two more because the machine is shared and the silent socket is waited for twice
-    assert taken <= WINDOW + 4 * INTERVAL
+    # Two samples, and two more since the silent socket is waited for twice. What others take of a shared machine
+    # (steal) is waited for as well.
+    assert taken <= 2 * WINDOW
     why = seen["kill"]["reason"]  # socket_silent, unless it was asked between two scans
     account.after(f"the watchdog killed it ({why}) {taken:.1f} s after it first saw it; a new one came up")
     assert watch.withdrawn(BLOCK) == []

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fleet.etcd_lab import EtcdLab, Writer
 from tests.fleet.fleet import NODES, Fleet, Run
-from tests.lab import Lab
+from tests.lab import Lab, bird
 from tests.lab.etcd import MANIFEST
 
 ONLY = ("--tags", "etcd_timing")
@@ -100,15 +100,19 @@ def test_no_write_is_lost_and_none_waits_long(cluster: EtcdLab, here: Fleet, rec
     with Writer(cluster) as handler:
         time.sleep(1)
         # what a handler does: kubelet and systemd stop and start every member at the same moment
-        restart = {"node3": "systemctl restart pod-etcd-yaml"}
-        cluster.on_all(lambda node: restart.get(node, "systemctl restart etcd"))
-        cluster.wait()
+        _restart_all(cluster)
         time.sleep(1)
     record_property(
         "measured", f"all at once: {len(handler.acknowledged)} writes, the longest gap {handler.gap():.3f} s"
     )
     # two restarts at once are enough for an outage, whether or not the watch looked at that moment
     assert handler.gap() > 2 * writer.gap()
+
+
+def _restart_all(cluster: EtcdLab) -> None:
+    restart = {"node3": "systemctl restart pod-etcd-yaml"}
+    cluster.on_all(lambda node: restart.get(node, "systemctl restart etcd"))
+    cluster.wait()
 
 
 def _saved(cluster: EtcdLab, node: str) -> str:
@@ -227,9 +231,15 @@ def test_the_way_back_goes_the_same_way(cluster: EtcdLab, here: Fleet) -> None:
 
 def test_a_slow_link_makes_measured_choose_other_values(cluster: EtcdLab, here: Fleet, record_property: Record) -> None:
     """A round trip is noted every 30 s, and four are needed: this waits for minutes, quiet and slow."""
-    with Writer(cluster):
-        time.sleep(5)  # a disk is judged by a hundred writes
-    quiet = _chosen_after(here, "100/1000 ms")
+    quiet = ""
+    for again in range(3):
+        if again:  # what members have counted is of a bad moment too, until they start anew
+            _restart_all(cluster)
+        with Writer(cluster) as writer:  # a disk is judged by a hundred writes
+            bird.until(lambda: len(writer.acknowledged) > 300, "300 writes", 120)
+        quiet = _chosen_after(here, "100/1000 ms", patience=180)
+        if quiet == "100/1000 ms":
+            break
     assert quiet == "100/1000 ms"
     assert cluster.values() == dict.fromkeys(NODES, OLD)
 
@@ -310,9 +320,9 @@ def _status(cluster: EtcdLab, node: str) -> dict[str, Any]:
     return told
 
 
-def _chosen_after(here: Fleet, wanted: str, unlike: str = "") -> str:
+def _chosen_after(here: Fleet, wanted: str, unlike: str = "", patience: float = 240) -> str:
     """Return what audit says that `measured` would choose, once it says something of the kind."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + patience
     while True:
         run = here.play("audit", *ONLY, "-e", "etcd_timing_measured_after=60")
         [measured] = found(run, "etcd_timing.measured")

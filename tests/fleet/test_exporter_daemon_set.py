@@ -127,9 +127,9 @@ def test_one_pod_that_is_then_too_slow_has_all_put_back(
     lab = fleet.lab
     lab.run(SLOW, f"mkdir -p {FOLDER}; seq 60000 | sed 's/.*/z_& 1/' > {FOLDER}/much.prom")
     which = 'pkill -{} -f "node_exporter .*[-]-collector.processes"'
-    stutter = f"while :; do {which.format('STOP')}; sleep 0.4; {which.format('CONT')}; sleep 0.1; done"
+    stutter = f"while :; do {which.format('STOP')}; sleep 1.4; {which.format('CONT')}; sleep 0.1; done"
     lab.run(SLOW, f"systemd-run --quiet --unit=lab-stutter sh -c '{stutter}'")
-    run = fleet.play("harden", *access, "-e", "process_metrics_scrape_timeout=1")
+    run = fleet.play("harden", *access, "-e", "process_metrics_scrape_timeout=2")
     lab.run(SLOW, f"systemctl stop lab-stutter; pkill -CONT node_exporter; rm {FOLDER}/much.prom", check=False)
     assert run.code == 0
     assert "put_back" in found(run)

@@ -156,12 +156,12 @@ def test_a_kubelet_that_starts_and_ends_again_and_again_is_put_back(node: Fleet)
     before = config(node)
     kubelet = f"exec /usr/bin/kubelet --config={CONFIG}"
     setting = "ExecStart=\nExecStart=/root/picky"
-    node.lab.run("node1", PICKY.format(seconds=0.5, otherwise=kubelet, setting=setting))
+    node.lab.run("node1", PICKY.format(seconds=3, otherwise=kubelet, setting=setting))
     started = time.monotonic()
     failed = role(node, *ALLOWED, check=False)
     assert failed.code != 0
     assert "did not say again that it is well" in failed.output
-    assert time.monotonic() - started < 60, "it was waited for although it ended three times"
+    assert time.monotonic() - started < 170, "it was waited for although it ended three times"
     assert config(node) == before
     wait_for_kubelet(node)
     assert took(node)["podPidsLimit"] == -1
@@ -197,7 +197,7 @@ def test_a_run_that_was_killed_between_the_file_and_the_restart(node: Fleet) -> 
     running = took(node)
     node.lab.run("node1", STUCK)
     with subprocess.Popen(node.command(str(playbook(node)), *ALLOWED), stdout=subprocess.DEVNULL) as run:
-        node.lab.run("node1", "for i in $(seq 300); do [ -e /run/asked ] && exit 0; sleep 0.1; done; exit 1")
+        node.lab.run("node1", "for i in $(seq 1000); do [ -e /run/asked ] && exit 0; sleep 0.1; done; exit 1")
         node.lab.run("node1", "kill -KILL $(cat /run/asked)")
         run.kill()
     node.lab.run("node1", "umount /usr/bin/systemctl")

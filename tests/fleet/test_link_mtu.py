@@ -9,6 +9,7 @@ import pytest
 
 from tests.fleet.fleet import NODES, Fleet, Run
 from tests.fleet.transfer import RECEIVER, SENDER
+from tests.lab import bird
 
 POD = "/usr/local/lib/lab/pod"
 LARGE = 1_000_000  # bytes: some 700 full packets
@@ -43,8 +44,8 @@ def incident_c(fleet: Fleet) -> Fleet:
         fleet.lab.run(
             node, f"ip link set eth0 mtu 1450; echo 1450 > /etc/lab/felix-mtu; {POD} add {name} {address} 1450"
         )
-        fleet.lab.run(node, "systemctl start lab-felix; sleep 0.5")
-        assert mtu(fleet, node, "tunl0") == 1450
+        fleet.lab.run(node, "systemctl start lab-felix")
+        bird.until(lambda: mtu(fleet, node, "tunl0") == 1450, "Felix to set the tunnel")  # noqa: B023
     fleet.lab.run("node2", f"cat > /root/receive.py <<'EOF'{RECEIVER}EOF")
     fleet.lab.run("node1", f"cat > /root/send.py <<'EOF'{SENDER}EOF")
     fleet.lab.run("node2", f"systemd-run --quiet {POD} exec b python3 /root/receive.py; sleep 0.5")

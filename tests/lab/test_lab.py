@@ -335,8 +335,10 @@ def test_a_checkout_that_cannot_carry_an_overlay(tmp_path: Path) -> None:
 
 def test_killed_image_build_leaves_no_process_and_no_image(other: Path) -> None:
     killed = start_up("--nodes", "1", checkout=other)
-    time.sleep(3)
-    building = process.with_argument(f"{other}/.lab/image/*")
+    deadline = time.monotonic() + 60
+    while not (building := process.with_argument(f"{other}/.lab/image/*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
     killed.kill()
     killed.wait()
     assert building
