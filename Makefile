@@ -77,7 +77,7 @@ defrag: $(if $(INVENTORY),,lab-up) controller ## defragment etcd where that pays
 diagnose: $(if $(INVENTORY),,lab-up) controller ## say why calico-node is 0/1 on NODE=name
 	@$(playbook) -e 'diagnose_node=$(NODE)'
 
-test: test-tools ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"
+test: test-tools $(if $(or $(filter kernel,$(STAGES)),$(if $(STAGES),,all)),vm-packages) ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"
 	@$(stages) $(STAGES)
 
 lint: test-tools ## run the linters and the type checker

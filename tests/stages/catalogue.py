@@ -51,9 +51,9 @@ STAGES = (
             Step("ansible-lint", _tool("ansible-lint")),
             Step("changelog", _tool("antsibull-changelog", "lint")),
         ),
-        limit=180,
+        limit=120,
     ),
-    Stage("docs", (_pytest("docs"),), limit=90),
+    Stage("docs", (_pytest("docs"),), limit=60),
     Stage(
         "unit",
         (
@@ -63,8 +63,8 @@ STAGES = (
         ),
         limit=300,
     ),
-    Stage("browser", (_pytest("browser"),), limit=60),
-    Stage("lab", (_pytest("lab"),), limit=360),
+    Stage("browser", (_pytest("browser"),), limit=30),
+    Stage("lab", (_pytest("lab"),), limit=300),
     Stage(
         "api",
         (
@@ -72,28 +72,28 @@ STAGES = (
             Step("programs", (sys.executable, "-m", "tests.api")),
             _pytest("api"),
         ),
-        limit=970,
+        limit=800,
     ),
     Stage(
         "molecule",
         _molecule("default", "check", "converge", "idempotence", "side-effect", "verify"),
-        limit=270,
+        limit=150,
         in_order=True,
     ),
     # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
-    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2700),
-    Stage("drills", (_pytest("drills", "-m", "not long"),), limit=450),
+    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2000),
+    Stage("drills", (_pytest("drills", "-m", "not long"),), limit=420),
+    # the side effect is a boot, with a look at what is left, and the way back
+    Stage(
+        "kernel",
+        _molecule("kernel", "converge", "idempotence", "verify", "side-effect"),
+        limit=1200,
+        in_order=True,
+    ),
 )
 
 # Run where they are named, and not by `make test`, which has no time for them.
 BY_NAME = (
     # hours: the controller is killed at every task, each time of a fresh fleet
     Stage("all-drills", (_pytest("drills"),), limit=8 * 3600),
-    # the side effect is a boot, with a look at what is left, and the way back
-    Stage(
-        "kernel",
-        _molecule("kernel", "converge", "idempotence", "verify", "side-effect"),
-        limit=3600,
-        in_order=True,
-    ),
 )
