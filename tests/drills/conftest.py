@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.faults import Fault, table
 from tests.fleet.fleet import NODES, Fleet
 from tests.fleet.watchdog import IDENTIFIER
 from tests.lab import Lab
 
 ACCOUNTS = pytest.StashKey[list["Account"]]()
-FAULTS = pytest.StashKey[list[Fault]]()
 
 
 class Account:
@@ -47,25 +45,11 @@ def account(request: pytest.FixtureRequest) -> Account:
     return account
 
 
-@pytest.fixture
-def fault(request: pytest.FixtureRequest) -> Fault:
-    """The row of the table that this test fills; its name is the first line of the test's docstring."""
-    name = (request.function.__doc__ or "").strip().splitlines()[0].rstrip(".")
-    if hasattr(request.node, "callspec"):
-        name += f", {request.node.callspec.id}"
-    fault = Fault(name)
-    request.config.stash.setdefault(FAULTS, []).append(fault)
-    return fault
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the accounts, also those of drills that failed half-way."""
     terminalreporter.section("drills")
     for account in config.stash.get(ACCOUNTS, []):
         terminalreporter.write_line("\n".join(account.lines))
-    if faults := config.stash.get(FAULTS, []):
-        terminalreporter.section("faults")
-        terminalreporter.write_line("\n".join(table(faults)))
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.drills.conftest import Account
-from tests.drills.machines import start_kubelets
 from tests.fleet.fleet import Playbooks
 from tests.lab import bird
+from tests.vm.kubelets import start_kubelets
 from tests.vm.vms import Vms
 
 NODE, PID_MAX, CAP = "vm1", 3000, 1000

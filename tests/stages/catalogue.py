@@ -94,6 +94,8 @@ STAGES = (
 
 # Run where they are named, and not by `make test`, which has no time for them.
 BY_NAME = (
-    # hours: the controller is killed at every task, each time of a fresh fleet
-    Stage("all-drills", (_pytest("drills"),), limit=8 * 3600),
+    Stage("incidents", (_pytest("drills"),), limit=3600),
+    # Four fleets side by side: of a try, three quarters are waiting. The controller is killed at every task, each time
+    # of a fresh fleet, and that takes most of the time.
+    Stage("faults", (_pytest("faults", "--numprocesses=4"),), limit=3 * 3600),
 )

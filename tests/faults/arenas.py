@@ -1,20 +1,20 @@
-"""What is tried against the tool itself, on what, and how one knows that nothing came of it."""
+"""What faults are tried on, and how one knows that nothing came of one."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.drills.machines import start_kubelets
+from tests.faults.table import Fault
 from tests.fleet.etcd_lab import EtcdLab, Writer
-from tests.fleet.fleet import NODES, Fleet, Playbooks
+from tests.fleet.fleet import NODES, Fleet, Playbooks, Run
 from tests.fleet.killing import different
 from tests.lab.cluster import CNI_KUBECONFIG, Cluster
 from tests.lab.etcd import ENVIRONMENTS, MANIFEST
 from tests.lab.host import LabError
+from tests.vm.kubelets import start_kubelets
 from tests.vm.vms import CHECKOUT, Vms
 
 SIZES = "find /etc /root /usr/local /usr/lib/sysctl.d /var/lib -type f -printf '%s %p\\n'"
@@ -32,33 +32,6 @@ OTHERWISE = r"/etc/ssh/ssh_host_|/root/\.ssh/|/__pycache__|/var/lib/nodeward/etc
 
 # What the nodes look like: lines by node.
 State = dict[str, list[str]]
-
-
-@dataclass
-class Fault:
-    """One row of the table that is printed at the end."""
-
-    name: str
-    tried: int = 0
-    survived: int = 0
-    bytes_lost: int | None = None  # None where nobody counted them
-    unlike: list[str] = field(default_factory=list)
-
-    def outcome(self, moment: str, unlike: list[str], bytes_lost: int | None) -> None:
-        """Count what came of one try: what is not as after an undisturbed run, how much of what was there is gone."""
-        self.survived += not unlike and not bytes_lost
-        if bytes_lost is not None:
-            self.bytes_lost = (self.bytes_lost or 0) + bytes_lost
-        self.unlike += [f"{moment}: {line}" for line in unlike]
-
-
-def table(faults: Sequence[Fault]) -> list[str]:
-    lost = ["-" if each.bytes_lost is None else each.bytes_lost for each in faults]
-    rows = [
-        f"{each.name:<58}  {each.tried:>5}  {each.survived:>8}  {its:>10}"
-        for each, its in zip(faults, lost, strict=True)
-    ]
-    return [f"{'fault':<58}  tried  survived  bytes lost", *rows]
 
 
 class Arena:
@@ -91,6 +64,24 @@ class Arena:
     def bytes_lost(self, _good: State, _now: State) -> int | None:
         """Return how many bytes are lost, of what an undisturbed run left or of what was written; None: not counted."""
         return None
+
+
+def ends_well(arena: Arena, fault: Fault, moment: str, disturb: Callable[[], object], good: State) -> Run:
+    """Disturb a first run, run again, and count what came of it; returns that second run."""
+    fault.tried += 1
+    arena.fresh()
+    runs: list[Run] = []
+
+    def both() -> None:
+        disturb()
+        runs.append(arena.fleet.play("harden", *arena.words))
+
+    arena.during(both)
+    now = arena.state()
+    found = unlike(good, now) + [f"the next run ended with {run.code}" for run in runs if run.code]
+    print(moment, *found, sep="\n  ")
+    fault.outcome(moment, found, arena.bytes_lost(good, now))
+    return runs[-1]
 
 
 def unlike(good: State, now: State) -> list[str]:

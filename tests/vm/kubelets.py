@@ -1,4 +1,4 @@
-"""Virtual machines (tests/vm) as nodes of a cluster, for drills that need a kernel or a clock of their own."""
+"""Virtual machines as nodes of a cluster, for drills and faults that need a kernel or a clock of their own."""
 
 from __future__ import annotations
 

@@ -1,28 +1,18 @@
-"""Faults of the controller, of nodes and of what lies between: the next run ends as if there had been none."""
+"""Faults of nodes, of what lies between, and of a second controller: the next run ends as if there had been none."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.drills.faults import Arena, CalicoArena, EtcdArena, Fault, MachinesArena, NodesArena, unlike
-from tests.fleet.fleet import NODES, Fleet, Run
-from tests.fleet.killing import kill_when_printed
-from tests.vm.vms import Vms
+from tests.faults.arenas import NodesArena, ends_well, unlike
+from tests.faults.table import Fault
+from tests.fleet.fleet import NODES, Fleet
 
-HARDEN = "nodeward.calico.harden"
-TASK = "TASK ["
 JOURNAL = "/var/lib/nodeward/journal.json"
-ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
-    "nodes": lambda fleet, _folder: NodesArena(fleet),
-    "etcd": EtcdArena,
-    "Calico": lambda fleet, _folder: CalicoArena(fleet),
-}
 
 # A small disk with what the folder has, and nothing more to be had.
 FULL = """
@@ -32,59 +22,10 @@ cp -a /root/of-it/. {folder}/
 dd if=/dev/zero of={folder}/filler bs=4k 2>/dev/null; true
 """
 
-pytestmark = pytest.mark.long
-
 
 @pytest.fixture
 def nodes(fleet: Fleet) -> NodesArena:
     return NodesArena(fleet)
-
-
-@pytest.fixture
-def machines(tmp_path: Path) -> Iterator[MachinesArena]:
-    machines = Vms("faults", count=3)
-    try:
-        yield MachinesArena(machines, tmp_path)
-    finally:
-        machines.down()
-
-
-@pytest.fixture(params=list(ARENAS.values()), ids=list(ARENAS))
-def arena(request: pytest.FixtureRequest, fleet: Fleet, tmp_path: Path) -> Iterator[Arena]:
-    arena: Arena = request.param(fleet, tmp_path / "etcd")
-    yield arena
-    if isinstance(arena, CalicoArena):
-        arena.cluster.down()
-
-
-def ends_well(
-    arena: Arena, fault: Fault, moment: str, disturb: Callable[[], object], good: dict[str, list[str]]
-) -> Run:
-    """Disturb a first run, run again, and count what came of it; returns that second run."""
-    fault.tried += 1
-    arena.fresh()
-    runs: list[Run] = []
-
-    def both() -> None:
-        disturb()
-        runs.append(arena.fleet.play("harden", *arena.words))
-
-    arena.during(both)
-    now = arena.state()
-    found = unlike(good, now) + [f"the next run ended with {run.code}" for run in runs if run.code]
-    print(moment, *found, sep="\n  ")
-    fault.outcome(moment, found, arena.bytes_lost(good, now))
-    return runs[-1]
-
-
-def test_the_controller_killed_at_every_task(arena: Arena, fault: Fault) -> None:
-    """The controller is killed at every task in turn."""
-    good, output = arena.undisturbed()
-    tasks = output.count(TASK)
-    for number in range(1, tasks + 1):
-        command = arena.fleet.command(HARDEN, *arena.words)
-        ends_well(arena, fault, f"task {number}", lambda: kill_when_printed(command, TASK, number), good)  # noqa: B023
-    assert (fault.tried, fault.survived, fault.unlike) == (tasks, tasks, [])
 
 
 def test_a_node_that_reboots_during_the_run(nodes: NodesArena, fault: Fault) -> None:
@@ -146,7 +87,7 @@ def test_two_controllers_at_once(nodes: NodesArena, fault: Fault) -> None:
     good, _ = nodes.undisturbed()
 
     def both() -> None:
-        command = nodes.fleet.command(HARDEN, *nodes.words)
+        command = nodes.fleet.command("nodeward.calico.harden", *nodes.words)
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         started = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]  # type: ignore[call-overload]
         outputs = [process.communicate(timeout=300)[0] for process in started]
@@ -159,22 +100,3 @@ def test_two_controllers_at_once(nodes: NodesArena, fault: Fault) -> None:
     for number in range(3):
         ends_well(nodes, fault, str(number), both, good)
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
-
-
-@pytest.mark.parametrize("skew", ["+1 hour", "-1 hour"])
-def test_a_clock_that_is_an_hour_off(machines: MachinesArena, fault: Fault, skew: str) -> None:
-    """The clocks of two nodes are an hour off, and set right after the run."""
-    good, _ = machines.undisturbed()
-
-    def run_by_the_wrong_clock() -> None:
-        for node in ("vm1", "vm2"):
-            machines.on(node, f"date --set='{skew}'")
-        assert machines.fleet.play("harden", *machines.words).code == 0
-        for node in ("vm1", "vm2"):
-            machines.on(node, f"date --set=@{time.time():.0f}")
-        machines.on("vm2", "systemctl restart kubelet")
-
-    again = ends_well(machines, fault, skew, run_by_the_wrong_clock, good)
-    left = {node["name"]: node["state"] for node in again.report["nodes"] if node["state"] not in ("ok", "findings")}
-    assert left == {}, "the next run had something left to do"
-    assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])

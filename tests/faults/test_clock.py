@@ -1,0 +1,42 @@
+"""Faults of the clock, which a container cannot have: it shares its host's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.arenas import MachinesArena, ends_well
+from tests.faults.conftest import WORKER
+from tests.faults.table import Fault
+from tests.vm.vms import Vms
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[MachinesArena]:
+    machines = Vms("faults" + WORKER, count=3)
+    try:
+        yield MachinesArena(machines, tmp_path)
+    finally:
+        machines.down()
+
+
+@pytest.mark.parametrize("skew", ["+1 hour", "-1 hour"])
+def test_a_clock_that_is_an_hour_off(machines: MachinesArena, fault: Fault, skew: str) -> None:
+    """The clocks of two nodes are an hour off, and set right after the run."""
+    good, _ = machines.undisturbed()
+
+    def run_by_the_wrong_clock() -> None:
+        for node in ("vm1", "vm2"):
+            machines.on(node, f"date --set='{skew}'")
+        assert machines.fleet.play("harden", *machines.words).code == 0
+        for node in ("vm1", "vm2"):
+            machines.on(node, f"date --set=@{time.time():.0f}")
+        machines.on("vm2", "systemctl restart kubelet")
+
+    again = ends_well(machines, fault, skew, run_by_the_wrong_clock, good)
+    left = {node["name"]: node["state"] for node in again.report["nodes"] if node["state"] not in ("ok", "findings")}
+    assert left == {}, "the next run had something left to do"
+    assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])
