@@ -22,4 +22,6 @@ has wireguard.cali wireguard "$wireguard"
 for number in "$@"; do
     only "$uplink" "192.0.2.1$number"
     only $((uplink - 20)) "10.233.$number.1"
+    only $((uplink - 50)) "10.234.$number.1"
+    only "$wireguard" "10.235.$number.1"
 done

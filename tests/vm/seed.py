@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import tarfile
 from collections.abc import Iterable, Mapping
 
 # Addresses that nobody has (RFC 5737); the default route's gateway is nobody: nothing leads out.
 UPLINK = "192.0.2"
-_TUNNEL = "10.233"
+_TUNNELS = {"ipip": "10.233", "vxlan": "10.234", "wireguard": "10.235"}
+_MAC = "66:00:00:00:00:0"  # and a machine's number
 _SSH = "10.0.2.15/24"  # where QEMU's user network forwards to
 
 _INTERFACES = """\
@@ -70,7 +73,7 @@ _IFUPDOWN_PATIENCE = "[Service]\nTimeoutSec=900\nExecStart=\nExecStart=/bin/udev
 _NETWORKD_PATIENCE = "[Service]\nTimeoutStartSec=infinity\nWatchdogSec=0\n"
 _TUNNEL_UNIT = """\
 [Unit]
-Description=Tunnels as Calico has them: IPIP between the machines, and links of VXLAN and WireGuard
+Description=Tunnels between the machines as Calico has them: IPIP, VXLAN and WireGuard
 After=network.target networking.service NetworkManager.service systemd-networkd.service
 
 [Service]
@@ -82,30 +85,46 @@ ExecStart=/usr/local/lib/vm/tunnel
 WantedBy=multi-user.target
 """
 # The kernel makes tunl0 with 1480 and wireguard with 1420, whatever the uplink has, and vxlan 50 below the uplink.
+# Peers of VXLAN are told as Felix tells them: no flooding, an entry each for neighbour and forwarding.
 _TUNNEL_SCRIPT = """\
 #!/bin/sh
 set -e
 modprobe ipip
 ip link set tunl0 up
-ip address replace {tunnel}.{number}.1/32 dev tunl0
+ip address replace {ipip}.{number}.1/32 dev tunl0
 tries=0
 until ip -4 address show dev eth0 | grep -q 'inet '; do
     tries=$((tries + 1)); [ $tries -lt 300 ]; sleep 1
 done
-ip link add vxlan.calico type vxlan id 4096 dev eth0 local {address} dstport 4789 nolearning
+ip link add vxlan.calico address {mac}{number} type vxlan id 4096 dev eth0 local {address} dstport 4789 nolearning
 ip link add wireguard.cali type wireguard
 ip link set vxlan.calico up
 ip link set wireguard.cali up
-{routes}"""
+ip address replace {vxlan}.{number}.1/32 dev vxlan.calico
+ip address replace {wireguard}.{number}.1/32 dev wireguard.cali
+echo {key} | wg set wireguard.cali listen-port 51820 private-key /dev/stdin
+{peers}"""
+_PEER = """\
+ip route replace {ipip}.{number}.0/24 via {address} dev tunl0 onlink
+ip neighbour replace {vxlan}.{number}.1 lladdr {mac}{number} dev vxlan.calico nud permanent
+bridge fdb replace {mac}{number} dev vxlan.calico dst {address}
+ip route replace {vxlan}.{number}.0/24 via {vxlan}.{number}.1 dev vxlan.calico onlink
+wg set wireguard.cali peer "$(echo {key} | wg pubkey)" endpoint {address}:51820 allowed-ips {wireguard}.{number}.0/24
+ip route replace {wireguard}.{number}.0/24 dev wireguard.cali
+"""
+
+
+def _names(number: int) -> dict[str, str]:
+    """Return what a machine's number makes of it; its WireGuard key is no secret, so that each can tell the others'."""
+    key = base64.b64encode(hashlib.sha256(f"vm{number}".encode()).digest()).decode()
+    address = f"{UPLINK}.{10 + number}"
+    return {"number": str(number), "address": address, "key": key, "mac": _MAC, **_TUNNELS}
 
 
 def files(number: int, count: int, manager: str) -> dict[str, tuple[str, int]]:
     """Return path -> (text, mode) of a machine's network: incident B is in it, and what incident C needs."""
     others = [other for other in range(1, count + 1) if other != number]
-    routes = "".join(
-        f"ip route replace {_TUNNEL}.{other}.0/24 via {UPLINK}.{10 + other} dev tunl0 onlink\n" for other in others
-    )
-    names = {"tunnel": _TUNNEL, "number": number, "address": f"{UPLINK}.{10 + number}"}
+    peers = "".join(_PEER.format(**_names(other)) for other in others)
     hosts = "".join(f"{UPLINK}.{10 + each} vm{each}\n" for each in range(1, count + 1))
     return {
         "etc/hostname": (f"vm{number}\n", 0o644),
@@ -116,7 +135,7 @@ def files(number: int, count: int, manager: str) -> dict[str, tuple[str, int]]:
         "etc/systemd/system/systemd-networkd.service.d/vm.conf": (_NETWORKD_PATIENCE, 0o644),
         "etc/systemd/system/ifupdown-pre.service.d/vm.conf": (_IFUPDOWN_PATIENCE, 0o644),
         "etc/systemd/system/vm-tunnel.service": (_TUNNEL_UNIT, 0o644),
-        "usr/local/lib/vm/tunnel": (_TUNNEL_SCRIPT.format(**names, routes=routes), 0o755),
+        "usr/local/lib/vm/tunnel": (_TUNNEL_SCRIPT.format(**_names(number), peers=peers), 0o755),
         **_managed(number, manager),
     }
 
