@@ -4,7 +4,7 @@
 #   make harden INVENTORY=path ARGS="--check --diff"   on your own fleet
 #
 # INVENTORY  the fleet: whatever `ansible-playbook -i` takes; empty means the lab
-# ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, api, fleet, incidents, faults)
+# ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, api, fleet, incidents, clock, faults)
 # STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
 # LAB        the lab's name
 # API        empty: a lab without a Kubernetes API server, whose programs take 4 minutes to make the first time
@@ -57,7 +57,7 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills incidents faults kernel bench lab-up lab-down lab-status vm-up vm-down setup clean
+.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills incidents clock faults kernel bench lab-up lab-down lab-status vm-up vm-down setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -96,12 +96,15 @@ fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for p
 	@$(stages) fleet -- $(ARGS)
 
 drills: test-tools vm-packages ## replay all incidents on a lab, the failure, then the cure, and try all faults on the tool itself
-	@$(stages) incidents faults
+	@$(stages) incidents clock faults
 
 incidents: test-tools vm-packages ## of the drills, the incidents alone (ARGS for pytest)
 	@$(stages) incidents -- $(ARGS)
 
-faults: test-tools vm-packages ## of the drills, the faults alone (ARGS for pytest)
+clock: test-tools vm-packages ## of the drills, those of a clock that is an hour off (ARGS for pytest)
+	@$(stages) clock -- $(ARGS)
+
+faults: test-tools ## of the drills, all other faults (ARGS for pytest)
 	@$(stages) faults -- $(ARGS)
 
 kernel: test-tools vm-packages ## harden, boot and restore four virtual machines with kernels of their own

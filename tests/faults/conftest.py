@@ -13,7 +13,6 @@ from tests.faults.table import Fault, table
 from tests.fleet.fleet import Fleet
 from tests.lab import Lab
 
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 FAULT = "fault"
 
 
@@ -47,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    lab = Lab(name="faults" + WORKER, nodes=3)
+    lab = Lab(name="faults" + os.environ.get("PYTEST_XDIST_WORKER", ""), nodes=3)
     lab.down()
     lab.up()
     yield lab

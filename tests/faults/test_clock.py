@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.arenas import MachinesArena, ends_well
-from tests.faults.conftest import WORKER
 from tests.faults.table import Fault
 from tests.vm.vms import Vms
 
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[MachinesArena]:
-    machines = Vms("faults" + WORKER, count=3)
+    machines = Vms("faults", count=3)
     try:
         yield MachinesArena(machines, tmp_path)
     finally:
