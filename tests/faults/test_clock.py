@@ -26,6 +26,7 @@ def machines(tmp_path: Path) -> Iterator[MachinesArena]:
 def test_a_clock_that_is_an_hour_off(machines: MachinesArena, fault: Fault, skew: str) -> None:
     """The clocks of two nodes are an hour off, and set right after the run."""
     good, _ = machines.undisturbed()
+    assert "election-timeout: 1000" not in machines.on("vm1", "cat /etc/etcd.yml").splitlines(), "etcd was not tuned"
 
     def run_by_the_wrong_clock() -> None:
         for node in ("vm1", "vm2"):
@@ -33,6 +34,8 @@ def test_a_clock_that_is_an_hour_off(machines: MachinesArena, fault: Fault, skew
         assert machines.fleet.play("harden", *machines.words).code == 0
         for node in ("vm1", "vm2"):
             machines.on(node, f"date --set=@{time.time():.0f}")
+        # both read files that were written by the other clock
+        machines.on("vm1", "systemctl restart etcd")
         machines.on("vm2", "systemctl restart kubelet")
 
     again = ends_well(machines, fault, skew, run_by_the_wrong_clock, good)
