@@ -4,7 +4,7 @@
 #   make harden INVENTORY=path ARGS="--check --diff"   on your own fleet
 #
 # INVENTORY  the fleet: whatever `ansible-playbook -i` takes; empty means the lab
-# ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, api, fleet, incidents, clock, faults)
+# ARGS       more words for ansible-playbook (harden, restore, audit) or for pytest (unit, api, fleet, incidents, faults)
 # STAGES     those of tests/stages/catalogue.py to run; empty means all (test)
 # LAB        the lab's name
 # API        empty: a lab without a Kubernetes API server, whose programs take 4 minutes to make the first time
@@ -57,7 +57,7 @@ lab = python3 -m tests.lab
 playbook = ansible-playbook playbooks/$@.yml -i '$(or $(INVENTORY),.lab/$(LAB)/inventory.yml)' $(ARGS)
 stages = .venv/bin/python -m tests.stages
 
-.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills incidents clock faults kernel bench lab-up lab-down lab-status vm-up vm-down setup clean
+.PHONY: help harden restore audit defrag diagnose test lint unit molecule api fleet drills incidents faults kernel bench lab-up lab-down lab-status vm-up vm-down setup clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -77,7 +77,7 @@ defrag: $(if $(INVENTORY),,lab-up) controller ## defragment etcd where that pays
 diagnose: $(if $(INVENTORY),,lab-up) controller ## say why calico-node is 0/1 on NODE=name
 	@$(playbook) -e 'diagnose_node=$(NODE)'
 
-test: test-tools $(if $(or $(filter kernel,$(STAGES)),$(if $(STAGES),,all)),vm-packages) ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"
+test: test-tools $(if $(or $(filter kernel incidents faults,$(STAGES)),$(if $(STAGES),,all)),vm-packages) ## run all stages (or STAGES="docs lab"); the last line is "N passed, N failed"
 	@$(stages) $(STAGES)
 
 lint: test-tools ## run the linters and the type checker
@@ -96,15 +96,12 @@ fleet: test-tools ## run the tests that drive the playbooks on a lab (ARGS for p
 	@$(stages) fleet -- $(ARGS)
 
 drills: test-tools vm-packages ## replay all incidents on a lab, the failure, then the cure, and try all faults on the tool itself
-	@$(stages) incidents clock faults
+	@$(stages) incidents faults
 
 incidents: test-tools vm-packages ## of the drills, the incidents alone (ARGS for pytest)
 	@$(stages) incidents -- $(ARGS)
 
-clock: test-tools vm-packages ## of the drills, those of a clock that is an hour off (ARGS for pytest)
-	@$(stages) clock -- $(ARGS)
-
-faults: test-tools ## of the drills, all other faults (ARGS for pytest)
+faults: test-tools vm-packages ## of the drills, the faults alone (ARGS for pytest)
 	@$(stages) faults -- $(ARGS)
 
 kernel: test-tools vm-packages ## harden, boot and restore four virtual machines with kernels of their own

@@ -76,8 +76,15 @@ class Arena:
         return None
 
 
-def ends_well(arena: Arena, fault: Fault, moment: str, disturb: Callable[[], object], good: State) -> Run:
-    """Disturb a first run, run again, and count what came of it; returns that second run."""
+def ends_well(
+    arena: Arena,
+    fault: Fault,
+    moment: str,
+    disturb: Callable[[], object],
+    good: State,
+    also: Callable[[Run], list[str]] = lambda _second: [],
+) -> None:
+    """Disturb a first run, run again, and count what came of it; ``also`` says what else is wrong with the second."""
     fault.tried += 1
     arena.fresh()
     runs: list[Run] = []
@@ -89,9 +96,9 @@ def ends_well(arena: Arena, fault: Fault, moment: str, disturb: Callable[[], obj
     arena.during(both)
     now = arena.state()
     found = unlike(good, now) + [f"the next run ended with {run.code}" for run in runs if run.code]
+    found += [line for run in runs for line in also(run)]
     print(moment, *found, sep="\n  ")
     fault.outcome(moment, found, arena.bytes_lost(good, now))
-    return runs[-1]
 
 
 def unlike(good: State, now: State) -> list[str]:

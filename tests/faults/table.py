@@ -1,9 +1,14 @@
-"""The table of faults: what was tried, what survived it, and how many bytes are lost."""
+"""The table of faults, made of what pytest reports: what was tried, what survived, and how many bytes are lost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from xml.etree.ElementTree import Element
+
+PROPERTY = "fault"
+"""The name of the property of a test in pytest's report that holds its Fault."""
 
 
 @dataclass
@@ -12,30 +17,62 @@ class Fault:
 
     name: str
     tried: int = 0
+    counted: int = 0  # tries that came to their end
     survived: int = 0
-    bytes_lost: int | None = None  # None where nobody counted them
+    bytes_lost: int | None = None  # None where nobody counts them
     unlike: list[str] = field(default_factory=list)
 
-    def outcome(self, moment: str, unlike: list[str], bytes_lost: int | None) -> None:
+    def outcome(self, moment: str, unlike: Sequence[str], bytes_lost: int | None) -> None:
         """Count what came of one try: what is not as after an undisturbed run, how much of what was there is gone."""
+        self.counted += 1
         self.survived += not unlike and not bytes_lost
+        self.unlike += [f"{moment}: {line}" for line in unlike]
+        self._lose(bytes_lost)
+
+    def add(self, other: Fault) -> None:
+        """Have what another test counted in the same row."""
+        self.tried += other.tried
+        self.counted += other.counted
+        self.survived += other.survived
+        self.unlike += other.unlike
+        self._lose(other.bytes_lost)
+
+    def _lose(self, bytes_lost: int | None) -> None:
         if bytes_lost is not None:
             self.bytes_lost = (self.bytes_lost or 0) + bytes_lost
-        self.unlike += [f"{moment}: {line}" for line in unlike]
+
+    def property(self) -> tuple[str, str]:
+        """Return it as a property of a test."""
+        return PROPERTY, json.dumps(asdict(self))
+
+    def row(self) -> str:
+        """Return its line of the table; what is lost is not known where a try broke off before its end."""
+        lost = "-" if self.bytes_lost is None else str(self.bytes_lost)
+        if self.tried != self.counted:
+            lost = "?"
+        return f"{self.name:<76}  {self.tried:>5}  {self.survived:>8}  {lost:>10}"
 
 
-def table(faults: Iterable[Fault]) -> list[str]:
-    """Return the lines of the table; those of one name are one row."""
+def table(tests: Iterable[Element]) -> list[str]:
+    """Return the lines of the table, and below it each test whose result is not in it, or is no good one."""
     rows: dict[str, Fault] = {}
-    for each in faults:
-        row = rows.setdefault(each.name, Fault(each.name))
-        row.tried += each.tried
-        row.survived += each.survived
-        if each.bytes_lost is not None:
-            row.bytes_lost = (row.bytes_lost or 0) + each.bytes_lost
-    lost = ["-" if row.bytes_lost is None else row.bytes_lost for row in rows.values()]
-    lines = [
-        f"{row.name:<58}  {row.tried:>5}  {row.survived:>8}  {its:>10}"
-        for row, its in zip(rows.values(), lost, strict=True)
-    ]
-    return [f"{'fault':<58}  tried  survived  bytes lost", *lines]
+    troubles: list[str] = []
+    for test in tests:
+        faults = list(_faults(test))
+        for fault in faults:
+            rows.setdefault(fault.name, Fault(fault.name)).add(fault)
+        if trouble := _trouble(test) or ("" if faults else "counted nothing"):
+            troubles.append(f"{test.get('classname')}::{test.get('name')}: {trouble}")
+    lines = [f"{'fault':<76}  tried  survived  bytes lost", *(rows[name].row() for name in sorted(rows))]
+    return [*lines, *(["", "not as it should be:"] if troubles else []), *(f"  {trouble}" for trouble in troubles)]
+
+
+def _faults(test: Element) -> Iterator[Fault]:
+    for each in test.iter("property"):
+        if each.get("name") == PROPERTY:
+            yield Fault(**json.loads(each.get("value", "")))
+
+
+def _trouble(test: Element) -> str:
+    found = next((each for kind in ("failure", "error", "skipped") for each in test.iter(kind)), None)
+    return "" if found is None else f"{found.tag}: {' '.join(found.get('message', '').split())[:160]}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from itertools import islice
+
+from tests.fleet.fleet import LIMIT
 
 
 def different(one: list[str], other: list[str]) -> list[str]:
@@ -17,7 +20,8 @@ def different(one: list[str], other: list[str]) -> list[str]:
 def kill_when_printed(command: list[str], text: str, times: int = 1) -> str:
     """Start the command in a session of its own; kill all of that session as soon as it prints the text.
 
-    With `times` it is killed when it prints the text so many times. Returns the line that it was killed at.
+    With `times` it is killed when it prints the text so many times; what has not printed it after LIMIT seconds fails.
+    Returns the line that it was killed at.
     """
     with subprocess.Popen(
         command,
@@ -28,9 +32,14 @@ def kill_when_printed(command: list[str], text: str, times: int = 1) -> str:
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        found = list(islice((line for line in process.stdout if text in line), times))
+        limit = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+        limit.start()
+        try:
+            found = list(islice((line for line in process.stdout if text in line), times))
+        finally:  # also on Ctrl-C: it is no child of a session that somebody ends
+            limit.cancel()
+            os.killpg(process.pid, signal.SIGKILL)
         assert len(found) == times, f"printed {text!r} {len(found)} times, not {times}"
-        os.killpg(process.pid, signal.SIGKILL)
     # What ran on a node at that moment goes on, and mostly ends by then. The next run waits for its lock.
     time.sleep(2)
     return found[-1]

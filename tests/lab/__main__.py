@@ -23,6 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--etcd", action="store_true", help="with a cluster of etcd on its first three nodes")
     up.add_argument("--api", action="store_true", help="with a Kubernetes API server and Calico's objects in it")
     down = commands.add_parser("down", parents=[common], help="remove it (the image stays)")
+    down.add_argument("names", nargs="*", metavar="NAME", help="labs of this checkout, in place of --name")
     down.add_argument("--id", help="one whose checkout was moved or deleted; `status --all` shows ids")
     status = commands.add_parser("status", parents=[common], help="one line per node")
     status.add_argument("--all", action="store_true", help="all labs of this machine, one line each")
@@ -104,7 +105,8 @@ def _act(arguments: argparse.Namespace) -> None:
     elif arguments.command in ("stop", "start"):
         getattr(lab, arguments.command)(arguments.node)
     elif arguments.command == "down":
-        lab.down()
+        for name in arguments.names or [arguments.name]:
+            Lab(name).down()
     else:
         _bring_up(lab, arguments)
 

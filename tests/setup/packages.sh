@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to the Debian packages of requirements-debian.txt that one group needs:
-#   packages.sh controller|lab|test
+#   packages.sh controller|lab|test|vm
 # Nothing is done, and apt is not called, where all are there; else they are installed where this is root on
 # Debian, and named where it is not.
 set -eu

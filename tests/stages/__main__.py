@@ -13,9 +13,13 @@ from .run import run_stages
 
 
 def _with_words(stage: Stage, words: list[str]) -> Stage:
-    """Append words to the commands that are pytest's, and run only these: a part says nothing of coverage."""
-    steps = tuple(replace(step, command=(*step.command, *words)) for step in stage.steps if step.report)
-    return replace(stage, steps=steps)
+    """Append words to the commands that are pytest's, and leave out what needs all of it: a part has no coverage."""
+    parts = tuple(
+        replace(step, command=(*step.command, *words), is_part=True) if step.report else step
+        for step in stage.steps
+        if step.report or step.always
+    )
+    return replace(stage, steps=parts)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .model import Stage, Step
 
 _REPORTS = Path(".cache/reports")
-_CLOCK = "faults/test_clock.py"
+_FAULTS = (_REPORTS / "faults/alone.xml", _REPORTS / "faults/together.xml")
 
 
 def _tool(name: str, *arguments: str) -> tuple[str, ...]:
@@ -34,10 +34,15 @@ def _molecule(scenario: str, *actions: str) -> tuple[Step, ...]:
             _tool("molecule", *(f"--base-config={base}" for base in bases), action, "-s", scenario),
             # molecule passes over configuration and playbooks that are not there
             needs=(*bases, folder / "molecule.yml", folder / f"{playbooks.get(action, action)}.yml"),
-            cleans_up=action == "destroy",
+            always=action == "destroy",
         )
         for action in ("create", "prepare", *actions, "destroy")
     )
+
+
+def _no_lab_left(*names: str) -> Step:
+    """Take down the labs of a stage's workers, who have a few seconds for it when they are asked to end."""
+    return Step("no lab is left", (sys.executable, "-m", "tests.lab", "down", *names), always=True)
 
 
 STAGES = (
@@ -82,7 +87,11 @@ STAGES = (
         in_order=True,
     ),
     # two fleets side by side: half of a test's time is waiting, for nodes that boot and for what has to settle
-    Stage("fleet", (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"),), limit=2000),
+    Stage(
+        "fleet",
+        (_pytest("fleet", "--numprocesses=2", "--dist=loadfile"), _no_lab_left("fleetgw0", "fleetgw1")),
+        limit=2000,
+    ),
     Stage("drills", (_pytest("drills", "-m", "not long"),), limit=420),
     # the side effect is a boot, with a look at what is left, and the way back
     Stage(
@@ -96,9 +105,17 @@ STAGES = (
 # Run where they are named, and not by `make test`, which has no time for them.
 BY_NAME = (
     Stage("incidents", (_pytest("drills"),), limit=3600),
-    # three virtual machines, beside which nothing else may want the processor: one reload of systemd took 150 s
-    Stage("clock", (_pytest(_CLOCK),), limit=3600),
-    # Four fleets side by side: of a try, three quarters are waiting. The controller is killed at every task, each time
-    # of a fresh fleet, and that takes most of the time.
-    Stage("faults", (_pytest("faults", "--numprocesses=4", f"--ignore=tests/{_CLOCK}"),), limit=3 * 3600),
+    Stage(
+        "faults",
+        (
+            # virtual machines, beside which nothing else may want the processor, and what is measured
+            _pytest("faults/alone"),
+            # Six fleets side by side: of a try, three quarters are waiting. The controller is killed at every task,
+            # each time of a fresh fleet, and that takes most of the time.
+            _pytest("faults/together", "--numprocesses=6"),
+            _no_lab_left(*(f"faultsgw{number}" for number in range(6))),
+            Step("table", (sys.executable, "-m", "tests.faults", *map(str, _FAULTS)), always=True),
+        ),
+        limit=3 * 3600,
+    ),
 )

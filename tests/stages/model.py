@@ -34,7 +34,9 @@ class Step:
     """A JUnit file that the command writes."""
     needs: tuple[Path, ...] = ()
     """Files without which the command would do nothing and still end well."""
-    cleans_up: bool = False
+    is_part: bool = False
+    """Words for pytest chose some of the tests; of a stage's steps one may be left with none."""
+    always: bool = False
     """Runs also after a failure, a time limit or Ctrl-C in a step before it."""
 
 

@@ -29,11 +29,11 @@ def run_stage(stage: Stage, clock: Clock = time.monotonic) -> Outcome:
     ended_by: str | None = None
     interrupted = False
     for step in stage.steps:
-        if ended_by and not step.cleans_up:
+        if ended_by and not step.always:
             count += Count(0, (f"{step.name}: not run, {ended_by}",))
             continue
         print(f"\n=== {stage.name}: {step.name}", flush=True)
-        left = max(stage.limit - (clock() - start), _CLEANING if step.cleans_up else 0.0)
+        left = max(stage.limit - (clock() - start), _CLEANING if step.always else 0.0)
         if step.report is not None:
             step.report.parent.mkdir(parents=True, exist_ok=True)
             step.report.unlink(missing_ok=True)

@@ -93,7 +93,19 @@ class Image:
 
 def digest(suite: str) -> str:
     """Name the recipe: it changes with everything that goes into an image from this checkout."""
-    recipe = (suite, PACKAGES, MASKED, SERVICES, _INIT_TEXT, _INITRAMFS, _MODULES, _TRIM, _SIZE, _PACK)
+    recipe = (
+        suite,
+        PACKAGES,
+        MASKED,
+        SERVICES,
+        _INIT_TEXT,
+        _INITRAMFS,
+        _PLACE_INITRAMFS,
+        _MODULES,
+        _TRIM,
+        _SIZE,
+        _PACK,
+    )
     return f"{suite}-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:12]}"
 
 

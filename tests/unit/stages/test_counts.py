@@ -45,6 +45,14 @@ def test_a_report_counts_by_its_tests(tmp_path: Path, tests, problem, passed, fa
     assert count == Count(passed, tuple(failures))
 
 
+def test_of_a_stage_in_part_one_step_may_have_no_test(tmp_path: Path):
+    report = tmp_path / "faults.xml"
+    report.write_text("<testsuites><testsuite></testsuite></testsuites>")
+    step = Step("faults", ("pytest", "-k", "clock"), report=report, is_part=True)
+    assert count_step(step, "exit code 5") == Count()
+    assert count_step(step, "exit code 4") == Count(0, ("faults: ran no test at all",))
+
+
 @pytest.mark.parametrize("content", [None, "", "<testsuites><testsuite>"], ids=["missing", "empty", "cut off"])
 @pytest.mark.parametrize("problem", [None, "exit code 4"])
 def test_a_report_that_cannot_be_read_is_a_failure(tmp_path: Path, content, problem):

@@ -14,13 +14,13 @@ from tests.stages import run
 from tests.stages.model import Count, Stage, Step
 
 
-def python(name: str, code: str, *, cleans_up: bool = False) -> Step:
-    return Step(name, (sys.executable, "-c", code), cleans_up=cleans_up)
+def python(name: str, code: str, *, always: bool = False) -> Step:
+    return Step(name, (sys.executable, "-c", code), always=always)
 
 
 GOOD = python("good", "")
 BAD = python("bad", "raise SystemExit(3)")
-CLEANING = python("cleaning", "", cleans_up=True)
+CLEANING = python("cleaning", "", always=True)
 SLOW = python("slow", "import time; time.sleep(60)")
 
 

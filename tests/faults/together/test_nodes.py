@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.arenas import NodesArena, ends_well, unlike
 from tests.faults.table import Fault
-from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.fleet import LIMIT, NODES, Fleet
 
 JOURNAL = "/var/lib/nodeward/journal.json"
 
@@ -28,7 +28,7 @@ def nodes(fleet: Fleet) -> NodesArena:
     return NodesArena(fleet)
 
 
-def test_a_node_that_reboots_during_the_run(nodes: NodesArena, fault: Fault) -> None:
+def test_a_node_that_reboots_during_the_run(fault: Fault, nodes: NodesArena) -> None:
     """A node reboots while it is changed."""
     good, _ = nodes.undisturbed()
     for node in NODES:
@@ -36,7 +36,7 @@ def test_a_node_that_reboots_during_the_run(nodes: NodesArena, fault: Fault) -> 
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
 
 
-def test_ssh_that_drops(nodes: NodesArena, fault: Fault) -> None:
+def test_ssh_that_drops(fault: Fault, nodes: NodesArena) -> None:
     """Every connection of ssh to a node drops while it is changed."""
     good, _ = nodes.undisturbed()
     for node in NODES:
@@ -51,8 +51,13 @@ def _run_while(arena: NodesArena, node: str, command: str) -> None:
     """
     lab = arena.fleet.lab
     begun = f"until [ -e {JOURNAL} ]; do sleep 0.01; done"
-    lab.run(node, f'systemd-run --quiet --unit=lab-fault sh -c "{begun}; {command}"')
-    assert arena.fleet.play("harden", *arena.words).code, "nothing was disturbed"
+    for _attempt in range(3):  # on a busy machine a node may be done before it does it
+        lab.run(node, f'systemd-run --quiet --unit=lab-fault sh -c "{begun}; {command}"')
+        if arena.fleet.play("harden", *arena.words).code:
+            break
+        arena.fresh()
+    else:
+        raise AssertionError("nothing was disturbed")
     deadline = time.monotonic() + 60
     while lab.run(node, "systemctl is-system-running --wait; systemctl start kubelet", check=False).returncode:
         assert time.monotonic() < deadline, f"{node} does not come up again"
@@ -60,7 +65,7 @@ def _run_while(arena: NodesArena, node: str, command: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["/var/lib/nodeward", "/etc/sysctl.d", "/etc/systemd/system", "/var/lib/kubelet"])
-def test_a_disk_that_is_full(nodes: NodesArena, fault: Fault, folder: str) -> None:
+def test_a_disk_that_is_full(fault: Fault, nodes: NodesArena, folder: str) -> None:
     """The disk is full."""
     good, _ = nodes.undisturbed()
 
@@ -82,21 +87,35 @@ def test_a_disk_that_is_full(nodes: NodesArena, fault: Fault, folder: str) -> No
     assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])
 
 
-def test_two_controllers_at_once(nodes: NodesArena, fault: Fault) -> None:
+def test_two_controllers_at_once(fault: Fault, nodes: NodesArena) -> None:
     """Two controllers harden the same fleet at once."""
     good, _ = nodes.undisturbed()
 
     def both() -> None:
-        command = nodes.fleet.command("nodeward.calico.harden", *nodes.words)
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        started = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]  # type: ignore[call-overload]
-        outputs = [process.communicate(timeout=300)[0] for process in started]
-        print(*outputs)
-        for process, output in zip(started, outputs, strict=True):
-            assert process.returncode == 0 or "has held the lock" in output
+        ended = _two_at_once(nodes.fleet.command("nodeward.calico.harden", *nodes.words))
+        print(*(output for _code, output in ended))
+        assert 0 in [code for code, _output in ended], "both were refused"
+        assert all("has held the lock" in output for code, output in ended if code)
         for node in NODES:
             json.loads(nodes.fleet.lab.run(node, f"cat {JOURNAL}").stdout)
 
     for number in range(3):
         ends_well(nodes, fault, str(number), both, good)
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
+
+
+def _two_at_once(command: list[str]) -> list[tuple[int, str]]:
+    """Start it twice, see that both are at work at once, and return how each ended and what it printed."""
+    started = [
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    try:
+        time.sleep(3)
+        assert [process.poll() for process in started] == [None, None], "they did not meet"
+        outputs = [process.communicate(timeout=LIMIT)[0] for process in started]
+        return [(process.returncode, output) for process, output in zip(started, outputs, strict=True)]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()

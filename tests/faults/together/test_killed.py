@@ -33,7 +33,7 @@ def arena(request: pytest.FixtureRequest, fleet: Fleet, tmp_path: Path) -> Itera
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("arena", ARENAS, indirect=True)
-def test_the_controller_killed_at_every_task(arena: Arena, fault: Fault, part: int) -> None:
+def test_the_controller_killed_at_every_task(fault: Fault, arena: Arena, part: int) -> None:
     """The controller is killed at every task in turn."""
     good, output = arena.undisturbed()
     numbers = range(1 + part, 1 + output.count(TASK), PARTS)

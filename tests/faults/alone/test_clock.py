@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.arenas import MachinesArena, ends_well
 from tests.faults.table import Fault
+from tests.fleet.fleet import Run
 from tests.vm.vms import Vms
 
 
@@ -23,7 +24,7 @@ def machines(tmp_path: Path) -> Iterator[MachinesArena]:
 
 
 @pytest.mark.parametrize("skew", ["+1 hour", "-1 hour"])
-def test_a_clock_that_is_an_hour_off(machines: MachinesArena, fault: Fault, skew: str) -> None:
+def test_a_clock_that_is_an_hour_off(fault: Fault, machines: MachinesArena, skew: str) -> None:
     """The clocks of two nodes are an hour off, and set right after the run."""
     good, _ = machines.undisturbed()
     assert "election-timeout: 1000" not in machines.on("vm1", "cat /etc/etcd.yml").splitlines(), "etcd was not tuned"
@@ -38,7 +39,14 @@ def test_a_clock_that_is_an_hour_off(machines: MachinesArena, fault: Fault, skew
         machines.on("vm1", "systemctl restart etcd")
         machines.on("vm2", "systemctl restart kubelet")
 
-    again = ends_well(machines, fault, skew, run_by_the_wrong_clock, good)
-    left = {node["name"]: node["state"] for node in again.report["nodes"] if node["state"] not in ("ok", "findings")}
-    assert left == {}, "the next run had something left to do"
+    ends_well(machines, fault, skew, run_by_the_wrong_clock, good, _left_to_do)
     assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])
+
+
+def _left_to_do(second: Run) -> list[str]:
+    """Say which nodes the second run found something to do on."""
+    return [
+        f"{node['name']} was {node['state']}"
+        for node in second.report["nodes"]
+        if node["state"] not in ("ok", "findings")
+    ]

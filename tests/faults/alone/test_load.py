@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-import pytest
-
-from tests.drills.conftest import Account
+from tests.faults.table import Fault
 from tests.fleet.fleet import Fleet
 
 NODE = "node1"
@@ -46,7 +44,7 @@ open("/run/lab/sleepers-%%s" %% __import__("os").getpid(), "w").close()
 time.sleep(3600)
 """
 
-pytestmark = pytest.mark.long
+Measured = Callable[[str, str], None]
 
 
 def round_trips(fleet: Fleet, folder: Path) -> dict[str, float]:
@@ -62,12 +60,13 @@ def round_trips(fleet: Fleet, folder: Path) -> dict[str, float]:
     return dict(zip(MODULES, (median(took[:ROUNDS]), median(took[ROUNDS:])), strict=True))
 
 
-def compare(account: Account, what: str, quiet: dict[str, float], loaded: dict[str, float]) -> None:
-    """Say how long it takes with a load, and have that be not too many times as long."""
+def compare(fault: Fault, what: str, quiet: dict[str, float], loaded: dict[str, float]) -> str:
+    """Count whether it takes too many times as long with a load; returns the figures."""
     times = {module: loaded[module] / quiet[module] for module in MODULES}
+    slow = [f"{module} takes {each:.1f} times as long" for module, each in times.items() if each > MOST]
+    fault.outcome(what, slow, None)
     slower = ", ".join(f"{module} {each:.1f} times as long" for module, each in times.items())
-    account.after(f"with {what} {told(loaded)}: {slower}")
-    assert max(times.values()) <= MOST
+    return f"with {what} {told(loaded)}, quiet {told(quiet)}: {slower}"
 
 
 def told(seconds: dict[str, float]) -> str:
@@ -85,13 +84,13 @@ def room_for_process_ids() -> Iterator[None]:
         PID_MAX.write_text(before)
 
 
-def test_forty_thousand_threads(fleet: Fleet, tmp_path: Path, account: Account) -> None:
-    """Load: a node with 40,000 threads."""
+def test_forty_thousand_threads(fault: Fault, fleet: Fleet, tmp_path: Path, record_property: Measured) -> None:
+    """A node has 40,000 threads: at most three times the round trip of a quiet one."""
+    fault.tried += 1
     with room_for_process_ids():
         fleet.lab.reset()
         fleet.lab.run(NODE, f"echo {4 * PROCESSES * THREADS} > /proc/sys/kernel/pid_max")
         quiet = round_trips(fleet, tmp_path)
-        account.before(f"a quiet node's round trip takes {told(quiet)}")
         fleet.lab.run(NODE, f"mkdir -p /run/lab; cat > /root/sleepers.py <<'END'{SLEEPERS % THREADS}END")
         for number in range(PROCESSES):
             fleet.lab.run(
@@ -104,17 +103,19 @@ def test_forty_thousand_threads(fleet: Fleet, tmp_path: Path, account: Account) 
         assert there > PROCESSES * THREADS
         loaded = round_trips(fleet, tmp_path)
         fleet.lab.run(NODE, "pkill -KILL -f /root/sleepers.py")
-    compare(account, f"{there:,} threads", quiet, loaded)
+    record_property("measured", compare(fault, f"{there:,} threads", quiet, loaded))
+    assert fault.unlike == []
 
 
-def test_five_thousand_links(fleet: Fleet, tmp_path: Path, account: Account) -> None:
-    """Load: a node with 5,000 links."""
+def test_five_thousand_links(fault: Fault, fleet: Fleet, tmp_path: Path, record_property: Measured) -> None:
+    """A node has 5,000 links: at most three times the round trip of a quiet one."""
+    fault.tried += 1
     quiet = round_trips(fleet, tmp_path)
-    account.before(f"a quiet node's round trip takes {told(quiet)}")
     # pairs, as of pods whose other ends have not been moved yet
     make = """awk '{printf "link add cali%011d type veth peer name pod%011d\\n", $1, $1}' | ip -batch -"""
     fleet.lab.run(NODE, f"seq {LINKS // 2} | {make}", timeout=300)
     there = int(fleet.lab.run(NODE, "ip -o link | wc -l").stdout)
     assert there > LINKS
     loaded = round_trips(fleet, tmp_path)
-    compare(account, f"{there:,} links", quiet, loaded)
+    record_property("measured", compare(fault, f"{there:,} links", quiet, loaded))
+    assert fault.unlike == []
