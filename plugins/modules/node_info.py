@@ -43,6 +43,11 @@ options:
         description: The size that should pass, in bytes with the header of IP.
         type: int
         required: true
+      carries:
+        description:
+          - Of a tunnel, what the uplinks of both ends leave it, in bytes (the uplink's MTU minus what the tunnel adds).
+          - Where as much passes, it is the tunnel that is too large, and nothing in between that carries less.
+        type: int
 extends_documentation_fragment:
   - nodeward.calico.traps
 requirements:

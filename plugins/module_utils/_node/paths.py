@@ -25,6 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "over": {"type": "str", "required": True},
             "address": {"type": "str", "required": True},
             "mtu": {"type": "int", "required": True},
+            "carries": {"type": "int"},
         },
     },
 }
@@ -42,7 +43,9 @@ USUAL = (1280, 1350, 1370, 1380, 1390, 1400, 1410, 1430, 1440, 1450, 1460, 1480,
 class Path:
     """One way to another node. ``mtu`` is what both ends are set to; ``passes`` is None where nothing was answered.
 
-    ``over`` is the link of this node that the packets leave by. All sizes in bytes, IP header included.
+    ``over`` is the link of this node that the packets leave by. ``carries`` is what the uplinks of both ends leave a
+    tunnel, where that is known. ``not_sent`` says that the node's own kernel let the smallest size that failed not
+    out. All sizes in bytes, IP header included.
     """
 
     node: str
@@ -51,24 +54,30 @@ class Path:
     mtu: int
     passes: int | None
     packets: int
+    carries: int | None = None
+    not_sent: bool = False
 
 
 class _Prober:
-    """Asks one address, and counts the packets."""
+    """Asks one address, counts the packets, and keeps how the last size that failed did so: it is the smallest."""
 
     def __init__(self, host: Host, address: str) -> None:
         self._host = host
         self._address = address
         self.packets = 0
+        self.failed = ""
 
     def passes(self, size: int) -> bool:
+        told = echo.LOST
         for _try in range(TRIES):
             self.packets += 1
             told = self._host.echo(self._address, size, PATIENCE)
             self._host.sleep(PAUSE)
             if told != echo.LOST:
-                return told == echo.ANSWERED
-        return False
+                break
+        if told != echo.ANSWERED:
+            self.failed = told
+        return told == echo.ANSWERED
 
 
 def measure(host: Host, targets: Sequence[Mapping[str, Any]]) -> tuple[list[Path], int]:
@@ -82,10 +91,10 @@ def measure(host: Host, targets: Sequence[Mapping[str, Any]]) -> tuple[list[Path
     return paths, len(targets) - len(paths)
 
 
-def _measured(host: Host, node: str, over: str, address: str, mtu: int) -> Path:
+def _measured(host: Host, node: str, over: str, address: str, mtu: int, carries: int | None = None) -> Path:
     prober = _Prober(host, address)
     passes = largest(prober.passes, mtu)
-    return Path(node, over, address, mtu, passes, prober.packets)
+    return Path(node, over, address, mtu, passes, prober.packets, carries, prober.failed == echo.NOT_SENT)
 
 
 def largest(passes: Callable[[int], bool], mtu: int) -> int | None:
@@ -134,27 +143,52 @@ def findings(paths: Iterable[Path], left: int) -> Iterator[Finding]:
 
 
 def _smaller(path: Path) -> Finding:
+    wanted, why, remedy = _cause(path, path.passes or 0)
     return Finding(
         id=f"{TRAP}.path:{path.over}:{path.node}",
         severity="high",
         where=f"{path.over} to {path.node} ({path.address})",
         observed=f"packets of up to {path.passes} bytes pass",
-        wanted=f"{path.mtu} bytes, what both ends are set to",
-        why="a switch or a cloud in between carries less, and drops what is larger without a word (incident C)",
-        remedy="Have it carry more there, or lower the nodes' uplinks to what passes (link_mtu_uplink_mtu) and the "
-        "tunnels with them",
+        wanted=wanted,
+        why=why,
+        remedy=remedy,
     )
 
 
+def _cause(path: Path, passes: int) -> tuple[str, str, str]:
+    """Return what is wanted, why, and the remedy: the tunnel itself, this node, or else what is in between."""
+    wanted = f"{path.mtu} bytes, what both ends are set to"
+    if path.carries is not None and passes >= path.carries:
+        wanted = f"a tunnel of at most {path.carries} bytes, what the uplinks leave it; both ends are set to {path.mtu}"
+        why = "the tunnel is larger than its uplink carries, and what is larger is dropped without a word (incident C)"
+        remedy = f"ansible-playbook nodeward.calico.harden --tags {TRAP}, on both nodes; where Felix keeps the tunnel, "
+        return wanted, why, remedy + "it names Calico's setting"
+    if path.not_sent:
+        why = "this node's own link or a route of its carries less: its kernel refused to send what is larger"
+        return wanted, why, f"See by which link and route it goes, and their MTU: ip route get {path.address}"
+    why = "a switch or a cloud in between carries less, and drops what is larger without a word (incident C)"
+    remedy = (
+        "Have it carry more there, or lower the nodes' uplinks to what passes (link_mtu_uplink_mtu) and the tunnels "
+    )
+    return wanted, why, remedy + "with them"
+
+
 def _silent(path: Path) -> Finding:
+    observed = "no ICMP echo is answered"
+    why = "the node is down, a firewall or a policy drops ICMP, or the tunnel carries nothing"
+    remedy = f"See whether ping {path.address} is answered on this node"
+    if path.not_sent:
+        observed = "this node's own kernel sends nothing there"
+        why = "this node has no route to it, the link is down, or a firewall of its own refuses ICMP"
+        remedy = f"See by which link and route it goes: ip route get {path.address}"
     return Finding(
         id=f"{TRAP}.path_silent:{path.over}:{path.node}",
         severity="low",
         where=f"{path.over} to {path.node} ({path.address})",
-        observed="no ICMP echo is answered",
+        observed=observed,
         wanted="an answer, by which the path can be measured",
-        why="the node is down, a firewall or a policy drops ICMP, or the tunnel carries nothing",
-        remedy=f"See whether ping {path.address} is answered on this node",
+        why=why,
+        remedy=remedy,
     )
 
 

@@ -24,6 +24,17 @@ def measured(carries: dict[str, int], *targets: dict[str, Any]) -> tuple[list[pa
     return found, left, host
 
 
+class Narrow(FakeHost):
+    """Has a link, or a route, that lets no more out than this."""
+
+    def __init__(self, let_out: int) -> None:
+        super().__init__()
+        self.let_out = let_out
+
+    def echo(self, address: str, size: int, patience: float) -> str:
+        return super().echo(address, size, patience) if size <= self.let_out else echo.NOT_SENT
+
+
 CASES: list[tuple[str, int, int, int | None, list[str]]] = [
     ("well", 1500, 1500, 1500, []),
     ("a larger one than both ends", 9000, 1500, 1500, []),
@@ -52,6 +63,58 @@ def test_a_finding_names_both_ends_and_both_sizes():
         "packets of up to 1400 bytes pass",
         "1500 bytes, what both ends are set to",
     )
+
+
+TUNNEL, ROUTE, BETWEEN = (
+    "the tunnel is larger than its uplink",
+    "this node's own link or a route",
+    "a switch or a cloud",
+)
+REMEDIES = {
+    TUNNEL: "ansible-playbook nodeward.calico.harden --tags link_mtu",
+    ROUTE: "ip route get 192.0.2.2",
+    BETWEEN: "(link_mtu_uplink_mtu)",
+}
+
+# What the address answers, what the node's own kernel lets out, the target's mtu and carries, the cause that is told.
+CAUSES: list[tuple[str, int, int, int, int | None, str]] = [
+    ("incident C: uplink 1450, tunl0 1450", 1430, 9000, 1450, 1430, TUNNEL),
+    ("the other end takes a little more", 1434, 9000, 1450, 1430, TUNNEL),
+    ("too large, and a route lets out less", 9000, 1440, 1480, 1430, TUNNEL),
+    ("a tunnel that fits, and a switch", 1380, 9000, 1430, 1430, BETWEEN),
+    ("too large, and a switch", 1380, 9000, 1450, 1430, BETWEEN),
+    ("nothing is known of the uplinks", 1430, 9000, 1450, None, BETWEEN),
+    ("a route, and less beyond it", 1390, 1480, 1500, None, BETWEEN),
+    ("a route with its own mtu", 9000, 1400, 1500, None, ROUTE),
+    ("such a route over a tunnel", 9000, 1400, 1480, 1480, ROUTE),
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "let_out", "mtu", "carries", "cause"), [c[1:] for c in CAUSES], ids=[c[0] for c in CAUSES]
+)
+def test_a_finding_names_the_cause_and_a_remedy_that_helps(answers, let_out, mtu, carries, cause):
+    host = Narrow(let_out)
+    host.carries = {"192.0.2.2": answers}
+    found, left = paths.measure(host, [{**target(mtu=mtu), "carries": carries}])
+    [finding] = paths.findings(found, left)
+    assert finding.id == "link_mtu.path:eth0:node-192.0.2.2"
+    assert finding.why.startswith(cause)
+    assert [of for of, words in REMEDIES.items() if words in finding.remedy] == [cause]
+
+
+def test_of_a_tunnel_that_is_too_large_the_finding_says_how_large_it_may_be():
+    found, left, _host = measured({"192.0.2.2": 1430}, {**target(mtu=1450), "carries": 1430})
+    [finding] = paths.findings(found, left)
+    assert finding.wanted == "a tunnel of at most 1430 bytes, what the uplinks leave it; both ends are set to 1450"
+
+
+def test_where_the_own_kernel_sends_nothing_at_all_the_other_node_is_not_blamed():
+    found, left = paths.measure(Narrow(0), [target()])
+    [finding] = paths.findings(found, left)
+    assert finding.id == "link_mtu.path_silent:eth0:node-192.0.2.2"
+    assert finding.observed == "this node's own kernel sends nothing there"
+    assert finding.remedy.endswith("ip route get 192.0.2.2")
 
 
 def test_a_path_that_is_well_costs_two_packets_and_one_that_is_not_few():
