@@ -163,6 +163,11 @@ def test_what_the_own_kernel_does_not_let_out_is_not_tried_again():
     assert (path.passes, path.packets) == (None, 1)
 
 
+def test_one_address_that_nothing_can_be_sent_to_leaves_the_other_paths_measured():
+    found, left = paths.measure(Told(echo.NOT_SENT, echo.ANSWERED, echo.ANSWERED), [target("2001:db8::2"), target()])
+    assert ([path.passes for path in found], left) == ([None, 1500], 0)
+
+
 @given(carries=st.integers(echo.SMALLEST, 9000), mtu=st.integers(1280, 9000))
 def test_the_search_finds_the_largest(carries, mtu):
     assert paths.largest(lambda size: size <= carries, mtu) == min(carries, mtu)
