@@ -36,11 +36,11 @@ options:
         type: str
         required: true
       address:
-        description: The address that is asked.
+        description: The address that is asked, one of another node.
         type: str
         required: true
       mtu:
-        description: The size that should pass, in bytes with the header of IP.
+        description: The size that should pass, in bytes with the header of IP, from 64 to 65535.
         type: int
         required: true
       carries:

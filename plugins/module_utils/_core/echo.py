@@ -26,6 +26,7 @@ _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence 
 _IP_HEADER = {4: 20, 6: 40}
 _REQUEST, _ANSWER = {4: 8, 6: 128}, {4: 0, 6: 129}
 SMALLEST = 64  # bytes; room for the headers of both versions and what tells an answer from others
+LARGEST = 65535  # bytes; what the field for the length of an IPv4 packet holds (RFC 791)
 
 
 def echo(address: str, size: int, patience: float) -> str:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .._core import echo
+from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Finding
 
@@ -81,7 +83,11 @@ class _Prober:
 
 
 def measure(host: Host, targets: Sequence[Mapping[str, Any]]) -> tuple[list[Path], int]:
-    """Measure the paths, and return how many were left for lack of time; sends two packets where a path is well."""
+    """Measure the paths, and return how many were left for lack of time; sends two packets where a path is well.
+
+    Raises NodewardError, before the first packet, where one of the targets cannot be meant.
+    """
+    _require_usable(targets)
     paths: list[Path] = []
     start = host.clock()
     for target in targets[:MOST]:
@@ -89,6 +95,27 @@ def measure(host: Host, targets: Sequence[Mapping[str, Any]]) -> tuple[list[Path
             break
         paths.append(_measured(host, **target))
     return paths, len(targets) - len(paths)
+
+
+def _require_usable(targets: Sequence[Mapping[str, Any]]) -> None:
+    for number, target in enumerate(targets):
+        _require_address(str(target["address"]), f"paths_to[{number}].address")
+        if not echo.SMALLEST <= target["mtu"] <= echo.LARGEST:
+            raise NodewardError(
+                what=f"{target['mtu']} is no size of a packet",
+                where=f"paths_to[{number}].mtu",
+                remedy=f"Give the bytes that should pass, {echo.SMALLEST} to {echo.LARGEST}",
+            )
+
+
+def _require_address(address: str, where: str) -> None:
+    remedy = "Give the IPv4 or IPv6 address of a link of the other node, without a prefix length"
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError as error:
+        raise NodewardError(f"{address!r} is no IP address", where, remedy) from error
+    if known.is_loopback or known.is_multicast or known.is_unspecified:
+        raise NodewardError(f"{address} is no address of another node", where, remedy)
 
 
 def _measured(host: Host, node: str, over: str, address: str, mtu: int, carries: int | None = None) -> Path:

@@ -7,10 +7,15 @@ import os
 import socket
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._core.echo import ANSWERED, LOST, NOT_SENT, SMALLEST, echo
+from ansible_collections.nodeward.calico.plugins.module_utils._core.echo import (
+    ANSWERED,
+    LARGEST,
+    LOST,
+    NOT_SENT,
+    SMALLEST,
+    echo,
+)
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-
-LARGEST = 65535  # bytes of a packet of IPv4, header included
 
 
 @pytest.mark.parametrize("size", [SMALLEST, 1499, 1500, LARGEST])

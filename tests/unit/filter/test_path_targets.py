@@ -45,6 +45,11 @@ def test_what_the_uplinks_of_both_ends_leave_a_tunnel(uplinks, mtu, carries):
     assert (tunnel["mtu"], tunnel["carries"]) == (mtu, carries)
 
 
+def test_of_a_link_that_takes_more_than_a_packet_can_have_the_largest_packet():
+    variables = {"a": told(1, 70000, wg=80000), "b": told(2, 70000, wg=80000)}
+    assert [path["mtu"] for path in path_targets("a", ["a", "b"], variables)] == [65535, 65535]
+
+
 NOTHING: list[tuple[str, dict[str, Any]]] = [
     ("nothing was seen of it", {"b": told(2)}),
     ("it has no uplink", {"a": {"node_result": {"facts": {"link_mtu": {"uplink": None}}}}, "b": told(2)}),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import echo
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._node import paths
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +116,39 @@ def test_where_the_own_kernel_sends_nothing_at_all_the_other_node_is_not_blamed(
     assert finding.id == "link_mtu.path_silent:eth0:node-192.0.2.2"
     assert finding.observed == "this node's own kernel sends nothing there"
     assert finding.remedy.endswith("ip route get 192.0.2.2")
+
+
+BAD: list[tuple[str, dict[str, Any], str, str]] = [
+    ("a name", {"address": "node1"}, "address", "'node1' is no IP address"),
+    ("nothing", {"address": ""}, "address", "'' is no IP address"),
+    ("a network", {"address": "10.0.0.1/24"}, "address", "'10.0.0.1/24' is no IP address"),
+    ("any address", {"address": "0.0.0.0"}, "address", "0.0.0.0 is no address of another node"),  # noqa: S104
+    ("any address of IPv6", {"address": "::"}, "address", ":: is no address of another node"),
+    ("itself", {"address": "127.0.0.1"}, "address", "127.0.0.1 is no address of another node"),
+    ("itself by IPv6", {"address": "::1"}, "address", "::1 is no address of another node"),
+    ("many", {"address": "224.0.0.5"}, "address", "224.0.0.5 is no address of another node"),
+    ("many by IPv6", {"address": "ff02::1"}, "address", "ff02::1 is no address of another node"),
+    ("no size", {"mtu": 0}, "mtu", "0 is no size of a packet"),
+    ("less than none", {"mtu": -5}, "mtu", "-5 is no size of a packet"),
+    ("less than the headers", {"mtu": echo.SMALLEST - 1}, "mtu", "63 is no size of a packet"),
+    ("more than IP can have", {"mtu": echo.LARGEST + 1}, "mtu", "65536 is no size of a packet"),
+    ("more than memory", {"mtu": 10**12}, "mtu", "1000000000000 is no size of a packet"),
+]
+
+
+@pytest.mark.parametrize(("bad", "where", "what"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_a_target_that_cannot_be_meant_is_refused_before_the_first_packet(bad, where, what):
+    host = Told()  # any packet would be one too many
+    with pytest.raises(NodewardError) as told:
+        paths.measure(host, [target(), {**target(), **bad}])
+    assert (told.value.where, told.value.what) == (f"paths_to[1].{where}", what)
+    assert told.value.remedy.startswith("Give the ")
+
+
+@pytest.mark.parametrize("mtu", [echo.SMALLEST, echo.LARGEST])
+def test_the_least_and_the_most_are_measured(mtu):
+    [path], _left, _host = measured({"192.0.2.2": echo.LARGEST}, target(mtu=mtu))
+    assert (path.passes, path.packets) == (mtu, 2)
 
 
 def test_a_path_that_is_well_costs_two_packets_and_one_that_is_not_few():
