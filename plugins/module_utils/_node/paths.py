@@ -150,7 +150,7 @@ def _between(passes: Callable[[int], bool], low: int, high: int) -> int:
     return low
 
 
-def findings(paths: Iterable[Path], left: int) -> Iterator[Finding]:
+def findings(paths: Sequence[Path], left: int) -> Iterator[Finding]:
     """Say which paths carry less than both of their ends are set to, and what could not be told."""
     for path in paths:
         if path.passes is None:
@@ -167,6 +167,20 @@ def findings(paths: Iterable[Path], left: int) -> Iterator[Finding]:
             why="a path that carries nothing takes seconds to measure",
             remedy="Mend what was found on the others, then look again",
         )
+    elif not paths:
+        yield _nothing_asked()
+
+
+def _nothing_asked() -> Finding:
+    return Finding(
+        id=f"{TRAP}.paths_not_measured",
+        severity="info",
+        where="the paths to other nodes",
+        observed="none was measured: no other node with a known uplink was seen, or this node's own is not known",
+        wanted="a path to another node, by which to tell what really passes",
+        why="no node's own setting shows that something in between carries less",
+        remedy="Run it on this node together with others (--limit leaves them out), once link_mtu sees their uplinks",
+    )
 
 
 def _smaller(path: Path) -> Finding:

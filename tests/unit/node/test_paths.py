@@ -176,6 +176,13 @@ def test_time_and_number_are_bounded_and_what_is_left_is_told():
     assert [each.id for each in paths.findings(found, left)][-1] == "link_mtu.paths_not_measured"
 
 
+def test_that_nothing_was_measured_does_not_look_like_all_is_well():
+    found, left, _host = measured({})
+    [finding] = paths.findings(found, left)
+    assert (finding.id, finding.severity) == ("link_mtu.paths_not_measured", "info"), "a fleet of one fails no audit"
+    assert "no other node with a known uplink was seen" in finding.observed
+
+
 class Told(FakeHost):
     """Answers in turn as it is told."""
 
