@@ -19,13 +19,12 @@ options:
         them as RV(facts.paths), and findings for those that carry less than both of their ends are set to.
       - Sends ICMP echo requests that may not be cut into pieces. Two on a path that is well, some 10 on one that is
         not; at most 50 a second, for some 45 seconds and 24 paths at most.
+      - Without it, or a trap, there is nothing to do, and that is an error.
     type: bool
-    default: false
   paths_to:
-    description: The paths, as P(nodeward.calico.path_targets#filter) returns them.
+    description: The paths, as P(nodeward.calico.path_targets#filter) returns them. Needs O(probe_paths).
     type: list
     elements: dict
-    default: []
     suboptions:
       node:
         description: The node at the other end.
@@ -153,6 +152,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={**argument_spec(), **paths.OPTIONS},
         required_one_of=[[*TRAPS, "probe_paths"]],
+        required_if=[("probe_paths", False, list(TRAPS), True)],
+        required_by={"paths_to": ["probe_paths"]},
         supports_check_mode=True,
     )
     try:

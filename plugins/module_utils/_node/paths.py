@@ -17,11 +17,10 @@ TRAP = "link_mtu"
 NAME = "paths"
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "probe_paths": {"type": "bool", "default": False},
+    "probe_paths": {"type": "bool"},  # no default: one would count as asked for
     "paths_to": {
         "type": "list",
         "elements": "dict",
-        "default": [],
         "options": {
             "node": {"type": "str", "required": True},
             "over": {"type": "str", "required": True},
