@@ -132,7 +132,12 @@ missing:
   elements: str
   sample: [pyroute2]
 facts:
-  description: What was seen, by trap, shaped as M(nodeward.calico.node) returns it.
+  description:
+    - What was seen, by trap, shaped as M(nodeward.calico.node) returns it.
+    - With O(probe_paths) only C(paths). C(measured) has for each path what was asked for, what C(passes) (none where
+      nothing was answered), the C(packets) that it took, and whether the node's own kernel refused the smallest size
+      that failed (C(not_sent)); C(left) is how many paths were not measured, C(packets) the sum, and C(per_second) how
+      many left the node in a second at most.
   returned: success
   type: dict
   sample: {}

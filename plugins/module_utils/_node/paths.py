@@ -233,6 +233,7 @@ def _silent(path: Path) -> Finding:
 
 
 def shown(paths: Iterable[Path], left: int) -> dict[str, Any]:
-    """Shape what was measured for results, with the number of packets that it took."""
+    """Shape what was measured for results, with the number of packets that it took and how fast they went at most."""
     measured = [asdict(path) for path in paths]
-    return {"measured": measured, "left": left, "packets": sum(path["packets"] for path in measured)}
+    packets = sum(path["packets"] for path in measured)
+    return {"measured": measured, "left": left, "packets": packets, "per_second": round(1 / PAUSE)}

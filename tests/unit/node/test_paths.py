@@ -160,9 +160,12 @@ def test_a_path_that_is_well_costs_two_packets_and_one_that_is_not_few():
     assert paths.shown(found, 0)["packets"] == sum(counts)
 
 
-def test_packets_go_at_a_bounded_rate():
-    _found, _left, host = measured({"192.0.2.2": 1500}, *[target()] * paths.MOST)
+def test_packets_go_at_a_bounded_rate_which_the_result_tells():
+    found, left, host = measured({"192.0.2.2": 1500}, *[target()] * paths.MOST)
     assert host.now == pytest.approx(2 * paths.MOST * paths.PAUSE)
+    told = paths.shown(found, left)
+    assert (told["packets"], told["per_second"]) == (2 * paths.MOST, 50)
+    assert told["packets"] / host.now <= told["per_second"]
 
 
 def test_time_and_number_are_bounded_and_what_is_left_is_told():
