@@ -160,6 +160,28 @@ def test_a_path_that_is_well_costs_two_packets_and_one_that_is_not_few():
     assert paths.shown(found, 0)["packets"] == sum(counts)
 
 
+# As the documentation tells them: packets of the worst path, by its mtu.
+WORST = [(1500, 30), (9000, 34), (65520, 40)]
+
+
+@pytest.mark.parametrize(("mtu", "packets"), WORST)
+def test_the_worst_path_takes_as_many_packets_and_seconds_as_is_told(mtu, packets):
+    def taken(carries: int) -> tuple[int, int]:
+        asked: list[int] = []
+
+        def passes(size: int) -> bool:
+            asked.append(size)
+            return size <= carries
+
+        paths.largest(passes, mtu)
+        lost = sum(size > carries for size in asked)
+        return len(asked) + lost * (paths.TRIES - 1), lost
+
+    every = [taken(carries) for carries in range(echo.SMALLEST, mtu)]
+    assert max(count for count, _lost in every) == packets
+    assert max(lost for _count, lost in every) * paths.TRIES * (paths.PATIENCE + paths.PAUSE) < 17
+
+
 def test_packets_go_at_a_bounded_rate_which_the_result_tells():
     found, left, host = measured({"192.0.2.2": 1500}, *[target()] * paths.MOST)
     assert host.now == pytest.approx(2 * paths.MOST * paths.PAUSE)
