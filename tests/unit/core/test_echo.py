@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.echo import (
@@ -17,18 +18,28 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.echo import 
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 
+IPV6 = Path("/proc/net/if_inet6")  # is not there, or is empty, on a machine without
+without_ipv6 = pytest.mark.skipif(not (IPV6.exists() and IPV6.read_text()), reason="this machine has no IPv6")
+# Address, and the largest packet: of IPv4 what its header can tell, of IPv6 what fits the link.
+LOOPBACK = [pytest.param("127.0.0.1", LARGEST), pytest.param("::1", 65536, marks=without_ipv6)]
+
 
 @pytest.mark.parametrize("size", [SMALLEST, 1499, 1500, LARGEST])
-def test_it_is_answered(size):
-    assert echo("127.0.0.1", size, 5.0) == ANSWERED
+@pytest.mark.parametrize(("address", "most"), LOOPBACK)
+def test_it_is_answered(address, most, size):
+    assert size <= most
+    assert echo(address, size, 5.0) == ANSWERED
 
 
-def test_what_is_too_large_does_not_leave_the_node():
-    assert echo("127.0.0.1", LARGEST + 1, 5.0) == NOT_SENT
+@pytest.mark.parametrize(("address", "most"), LOOPBACK)
+def test_what_is_too_large_does_not_leave_the_node(address, most):
+    assert echo(address, most, 5.0) == ANSWERED
+    assert echo(address, most + 1, 5.0) == NOT_SENT
 
 
-def test_an_answer_is_not_waited_for_beyond_the_patience():
-    assert echo("127.0.0.1", SMALLEST, 0.0) == LOST
+@pytest.mark.parametrize(("address", "_most"), LOOPBACK)
+def test_an_answer_is_not_waited_for_beyond_the_patience(address, _most):
+    assert echo(address, SMALLEST, 0.0) == LOST
 
 
 def kernel_that_refuses(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
