@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
+from ..module_utils._core import echo
+
 PEERS = 3  # nodes that one node asks; every node is asked by as many
 
 
@@ -37,7 +39,14 @@ def _paths(peer: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> Itera
     for link, end in pairs:
         address = (other.get("addresses") or {}).get(end["name"])
         if address:
-            yield {"node": peer, "over": link["name"], "address": address, "mtu": min(link["mtu"], end["mtu"])}
+            mtu = min(link["mtu"], end["mtu"], echo.LARGEST)
+            path = {"node": peer, "over": link["name"], "address": address, "mtu": mtu}
+            yield {**path, "carries": min(_room(own, link), _room(other, end))} if "overhead" in link else path
+
+
+def _room(node: Mapping[str, Any], tunnel: Mapping[str, Any]) -> int:
+    """Return how large a tunnel may be by the uplink of its node, in bytes."""
+    return int(node["uplink"]["mtu"]) - int(tunnel["overhead"])
 
 
 class FilterModule:

@@ -26,6 +26,7 @@ def report_lines(report: Mapping[str, Any], path: str, *others: str) -> list[str
         "",
         *_table(report["nodes"]),
         *_nearest(report),
+        *_paths(report),
         *_section("Would change" if report["check_mode"] else "Changed", done),
         *_section("Waiting for consent", _pending(report)),
         *_section("What that takes, roughly", [_disruption(each) for each in report["disruptions"]]),
@@ -68,6 +69,16 @@ def _nearest(report: Mapping[str, Any]) -> list[str]:
     binding, node = max(seen, key=lambda pair: pair[0]["share"])
     used = f"{binding['used']} of {binding['limit']} threads, {binding['share']:.1%} of {binding['name']}"
     return ["", f"Nearest to a limit on threads: {node['name']}, {used}"]
+
+
+def _paths(report: Mapping[str, Any]) -> list[str]:
+    """Say how many paths between nodes were measured, and what that put on the network."""
+    told = [node["facts"]["paths"] for node in report["nodes"] if node["facts"].get("paths")]
+    if not told:
+        return []
+    measured, packets = sum(len(each["measured"]) for each in told), sum(each["packets"] for each in told)
+    rate = max(each["per_second"] for each in told)
+    return ["", f"Paths: {measured} measured, {packets} packets, at most {rate} a second from a node"]
 
 
 def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]) -> list[str]:

@@ -37,6 +37,11 @@ def found(made: Run, node: str) -> list[tuple[str, str]]:
     return [(each["id"], each["observed"]) for each in findings if each["id"].startswith("link_mtu.path")]
 
 
+def reason(made: Run, node: str, finding: str) -> str:
+    [why] = [each["why"] for each in made.node(node)["findings"] if each["id"] == finding]
+    return str(why)
+
+
 def over(made: Run, node: str, link: str) -> list[dict[str, Any]]:
     return [path for path in made.node(node)["facts"]["paths"]["measured"] if path["over"] == link]
 
@@ -44,8 +49,10 @@ def over(made: Run, node: str, link: str) -> list[dict[str, Any]]:
 def test_a_path_that_carries_less_is_named_from_both_ends(fleet: Fleet) -> None:
     assert ping(fleet, "node1", "10.233.2.1", 1450)
     assert not ping(fleet, "node1", "10.233.2.1", 1480), "the lab's tunnel is not too large any more"
-    [tunnel] = [each for each in found(audit(fleet, ASKED), "node1") if each[0].endswith(":node2")]
+    made = audit(fleet, ASKED)
+    [tunnel] = [each for each in found(made, "node1") if each[0].endswith(":node2")]
     assert tunnel == ("link_mtu.path:tunl0:node2", "packets of up to 1450 bytes pass"), "its uplink is well"
+    assert reason(made, "node1", tunnel[0]).startswith("the tunnel is larger than its uplink carries")
 
     assert fleet.play("harden", "--tags", "link_mtu").code == 0
     before = {node: fleet.look(node) for node in NODES}
@@ -57,6 +64,8 @@ def test_a_path_that_carries_less_is_named_from_both_ends(fleet: Fleet) -> None:
         told = "packets of up to 1400 bytes pass"
         assert ("link_mtu.path:eth0:node2", told) in found(made, "node1")
         assert ("link_mtu.path:eth0:node2", told) in found(made, "node3")
+        assert "in between carries less" in reason(made, "node1", "link_mtu.path:eth0:node2")
+        assert "in between carries less" in reason(made, "node1", "link_mtu.path:tunl0:node2")
         # out of the small port the bridge lets four bytes more pass, the size of a VLAN tag
         paths = {f"link_mtu.path:{link}:{node}" for link in ("eth0", "tunl0") for node in ("node1", "node3")}
         assert {each[0] for each in found(made, "node2")} == paths

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import select
 import socket
 import struct
 import time
+
+from .errors import NodewardError
 
 # What comes back: the answer, nothing within the patience, or the node's own kernel does not let it out (its link or
 # its route is smaller, or there is no way).
@@ -23,14 +26,30 @@ _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence 
 _IP_HEADER = {4: 20, 6: 40}
 _REQUEST, _ANSWER = {4: 8, 6: 128}, {4: 0, 6: 129}
 SMALLEST = 64  # bytes; room for the headers of both versions and what tells an answer from others
+LARGEST = 65535  # bytes; what the field for the length of an IPv4 packet holds (RFC 791)
 
 
 def echo(address: str, size: int, patience: float) -> str:
-    """Send one packet of ``size`` bytes, IP header included, and wait ``patience`` seconds for its answer."""
+    """Send one packet of ``size`` bytes, IP header included, and wait ``patience`` seconds for its answer.
+
+    Raises NodewardError where this process may not open a raw socket.
+    """
     version = ipaddress.ip_address(address).version
     told = os.urandom(8)  # by this an answer is known: the identifier may be another process's too
     body = told.ljust(size - _IP_HEADER[version] - _HEADER.size, b"\0")
-    with _socket(version) as sender:
+    try:
+        opened = _socket(version)
+    except PermissionError as error:
+        raise NodewardError(
+            what="no ICMP echo can be sent: this process has not CAP_NET_RAW",
+            where=f"raw socket for IPv{version}",
+            remedy="Run as root; in a container add the capability NET_RAW",
+        ) from error
+    except OSError as error:
+        if error.errno != errno.EAFNOSUPPORT:
+            raise
+        return NOT_SENT  # a node that was booted with ipv6.disable=1
+    with opened as sender:
         try:
             sender.sendto(_packet(version, body), (address, 0))
         except OSError:  # too large for its link, no way there, a link that is down, no room to queue it
@@ -43,7 +62,7 @@ def _socket(version: int) -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         made.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PROBE)
     else:
-        made = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.getprotobyname("ipv6-icmp"))
+        made = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
         made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PROBE)
         made.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
     return made

@@ -138,7 +138,7 @@ class Host(Protocol):
         """Return the number of the file system that a folder is on, or would be."""
 
     def echo(self, address: str, size: int, patience: float) -> str:
-        """Send one ICMP echo that may not be cut into pieces: see echo.echo(). Raises OSError."""
+        """Send one ICMP echo that may not be cut into pieces: see echo.echo(). Raises NodewardError, OSError."""
 
     def clock(self) -> float:
         """Return seconds from any moment on."""

@@ -139,7 +139,7 @@ def probe(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
     """Measure the paths to other nodes, and nothing else. Sends packets, never writes. Raises NodewardError."""
     _require_usable(host)
     with _reading():
-        measured, left = paths.measure(host, params["paths_to"])
+        measured, left = paths.measure(host, params["paths_to"] or [])
     return {
         "changed": False,
         "findings": [finding.describe() for finding in paths.findings(measured, left)],

@@ -420,3 +420,13 @@ def test_what_a_run_has_mended_on_all_members_is_no_finding_any_more(one, two, t
     }
     model = report(variables, variables, "harden", False)
     assert [finding["id"] for finding in model["nodes"][0]["findings"]] == told
+
+
+def test_an_audit_says_how_many_paths_were_measured_and_with_how_many_packets():
+    def measured(paths: int, packets: int) -> dict[str, Any]:
+        return {**OK, "facts": {"paths": {"measured": [{}] * paths, "left": 0, "packets": packets, "per_second": 50}}}
+
+    results = {"n1": measured(4, 8), "n2": measured(2, 6), "n3": UNREACHABLE, "n4": OK}
+    told = "Paths: 6 measured, 14 packets, at most 50 a second from a node"
+    assert told in report_lines(model_of(results, "audit"), "/r")
+    assert not [line for line in report_lines(model_of({"n4": OK}, "audit"), "/r") if line.startswith("Paths:")]

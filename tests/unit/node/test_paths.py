@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import echo
+from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._node import paths
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,17 @@ def measured(carries: dict[str, int], *targets: dict[str, Any]) -> tuple[list[pa
     host.carries = carries
     found, left = paths.measure(host, targets)
     return found, left, host
+
+
+class Narrow(FakeHost):
+    """Has a link, or a route, that lets no more out than this."""
+
+    def __init__(self, let_out: int) -> None:
+        super().__init__()
+        self.let_out = let_out
+
+    def echo(self, address: str, size: int, patience: float) -> str:
+        return super().echo(address, size, patience) if size <= self.let_out else echo.NOT_SENT
 
 
 CASES: list[tuple[str, int, int, int | None, list[str]]] = [
@@ -54,6 +66,91 @@ def test_a_finding_names_both_ends_and_both_sizes():
     )
 
 
+TUNNEL, ROUTE, BETWEEN = (
+    "the tunnel is larger than its uplink",
+    "this node's own link or a route",
+    "a switch or a cloud",
+)
+REMEDIES = {
+    TUNNEL: "ansible-playbook nodeward.calico.harden --tags link_mtu",
+    ROUTE: "ip route get 192.0.2.2",
+    BETWEEN: "(link_mtu_uplink_mtu)",
+}
+
+# What the address answers, what the node's own kernel lets out, the target's mtu and carries, the cause that is told.
+CAUSES: list[tuple[str, int, int, int, int | None, str]] = [
+    ("incident C: uplink 1450, tunl0 1450", 1430, 9000, 1450, 1430, TUNNEL),
+    ("the other end takes a little more", 1434, 9000, 1450, 1430, TUNNEL),
+    ("too large, and a route lets out less", 9000, 1440, 1480, 1430, TUNNEL),
+    ("a tunnel that fits, and a switch", 1380, 9000, 1430, 1430, BETWEEN),
+    ("too large, and a switch", 1380, 9000, 1450, 1430, BETWEEN),
+    ("nothing is known of the uplinks", 1430, 9000, 1450, None, BETWEEN),
+    ("a route, and less beyond it", 1390, 1480, 1500, None, BETWEEN),
+    ("a route with its own mtu", 9000, 1400, 1500, None, ROUTE),
+    ("such a route over a tunnel", 9000, 1400, 1480, 1480, ROUTE),
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "let_out", "mtu", "carries", "cause"), [c[1:] for c in CAUSES], ids=[c[0] for c in CAUSES]
+)
+def test_a_finding_names_the_cause_and_a_remedy_that_helps(answers, let_out, mtu, carries, cause):
+    host = Narrow(let_out)
+    host.carries = {"192.0.2.2": answers}
+    found, left = paths.measure(host, [{**target(mtu=mtu), "carries": carries}])
+    [finding] = paths.findings(found, left)
+    assert finding.id == "link_mtu.path:eth0:node-192.0.2.2"
+    assert finding.why.startswith(cause)
+    assert [of for of, words in REMEDIES.items() if words in finding.remedy] == [cause]
+
+
+def test_of_a_tunnel_that_is_too_large_the_finding_says_how_large_it_may_be():
+    found, left, _host = measured({"192.0.2.2": 1430}, {**target(mtu=1450), "carries": 1430})
+    [finding] = paths.findings(found, left)
+    assert finding.wanted == "a tunnel of at most 1430 bytes, what the uplinks leave it; both ends are set to 1450"
+
+
+def test_where_the_own_kernel_sends_nothing_at_all_the_other_node_is_not_blamed():
+    found, left = paths.measure(Narrow(0), [target()])
+    [finding] = paths.findings(found, left)
+    assert finding.id == "link_mtu.path_silent:eth0:node-192.0.2.2"
+    assert finding.observed == "this node's own kernel sends nothing there"
+    assert finding.remedy.endswith("ip route get 192.0.2.2")
+
+
+BAD: list[tuple[str, dict[str, Any], str, str]] = [
+    ("a name", {"address": "node1"}, "address", "'node1' is no IP address"),
+    ("nothing", {"address": ""}, "address", "'' is no IP address"),
+    ("a network", {"address": "10.0.0.1/24"}, "address", "'10.0.0.1/24' is no IP address"),
+    ("any address", {"address": "0.0.0.0"}, "address", "0.0.0.0 is no address of another node"),  # noqa: S104
+    ("any address of IPv6", {"address": "::"}, "address", ":: is no address of another node"),
+    ("itself", {"address": "127.0.0.1"}, "address", "127.0.0.1 is no address of another node"),
+    ("itself by IPv6", {"address": "::1"}, "address", "::1 is no address of another node"),
+    ("many", {"address": "224.0.0.5"}, "address", "224.0.0.5 is no address of another node"),
+    ("many by IPv6", {"address": "ff02::1"}, "address", "ff02::1 is no address of another node"),
+    ("no size", {"mtu": 0}, "mtu", "0 is no size of a packet"),
+    ("less than none", {"mtu": -5}, "mtu", "-5 is no size of a packet"),
+    ("less than the headers", {"mtu": echo.SMALLEST - 1}, "mtu", "63 is no size of a packet"),
+    ("more than IP can have", {"mtu": echo.LARGEST + 1}, "mtu", "65536 is no size of a packet"),
+    ("more than memory", {"mtu": 10**12}, "mtu", "1000000000000 is no size of a packet"),
+]
+
+
+@pytest.mark.parametrize(("bad", "where", "what"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_a_target_that_cannot_be_meant_is_refused_before_the_first_packet(bad, where, what):
+    host = Told()  # any packet would be one too many
+    with pytest.raises(NodewardError) as told:
+        paths.measure(host, [target(), {**target(), **bad}])
+    assert (told.value.where, told.value.what) == (f"paths_to[1].{where}", what)
+    assert told.value.remedy.startswith("Give the ")
+
+
+@pytest.mark.parametrize("mtu", [echo.SMALLEST, echo.LARGEST])
+def test_the_least_and_the_most_are_measured(mtu):
+    [path], _left, _host = measured({"192.0.2.2": echo.LARGEST}, target(mtu=mtu))
+    assert (path.passes, path.packets) == (mtu, 2)
+
+
 def test_a_path_that_is_well_costs_two_packets_and_one_that_is_not_few():
     found, _left, _host = measured({"a::1": 1500, "a::2": 1280}, target("a::1"), target("a::2"), target("a::3"))
     counts = [path.packets for path in found]
@@ -63,9 +160,34 @@ def test_a_path_that_is_well_costs_two_packets_and_one_that_is_not_few():
     assert paths.shown(found, 0)["packets"] == sum(counts)
 
 
-def test_packets_go_at_a_bounded_rate():
-    _found, _left, host = measured({"192.0.2.2": 1500}, *[target()] * paths.MOST)
+# As the documentation tells them: packets of the worst path, by its mtu.
+WORST = [(1500, 30), (9000, 34), (65520, 40)]
+
+
+@pytest.mark.parametrize(("mtu", "packets"), WORST)
+def test_the_worst_path_takes_as_many_packets_and_seconds_as_is_told(mtu, packets):
+    def taken(carries: int) -> tuple[int, int]:
+        asked: list[int] = []
+
+        def passes(size: int) -> bool:
+            asked.append(size)
+            return size <= carries
+
+        paths.largest(passes, mtu)
+        lost = sum(size > carries for size in asked)
+        return len(asked) + lost * (paths.TRIES - 1), lost
+
+    every = [taken(carries) for carries in range(echo.SMALLEST, mtu)]
+    assert max(count for count, _lost in every) == packets
+    assert max(lost for _count, lost in every) * paths.TRIES * (paths.PATIENCE + paths.PAUSE) < 17
+
+
+def test_packets_go_at_a_bounded_rate_which_the_result_tells():
+    found, left, host = measured({"192.0.2.2": 1500}, *[target()] * paths.MOST)
     assert host.now == pytest.approx(2 * paths.MOST * paths.PAUSE)
+    told = paths.shown(found, left)
+    assert (told["packets"], told["per_second"]) == (2 * paths.MOST, 50)
+    assert told["packets"] / host.now <= told["per_second"]
 
 
 def test_time_and_number_are_bounded_and_what_is_left_is_told():
@@ -77,6 +199,13 @@ def test_time_and_number_are_bounded_and_what_is_left_is_told():
     assert left > 76
     assert host.now < paths.BUDGET + 2 * 12 * (paths.PATIENCE + paths.PAUSE)
     assert [each.id for each in paths.findings(found, left)][-1] == "link_mtu.paths_not_measured"
+
+
+def test_that_nothing_was_measured_does_not_look_like_all_is_well():
+    found, left, _host = measured({})
+    [finding] = paths.findings(found, left)
+    assert (finding.id, finding.severity) == ("link_mtu.paths_not_measured", "info"), "a fleet of one fails no audit"
+    assert "no other node with a known uplink was seen" in finding.observed
 
 
 class Told(FakeHost):
@@ -98,6 +227,11 @@ def test_one_lost_packet_is_no_smaller_path():
 def test_what_the_own_kernel_does_not_let_out_is_not_tried_again():
     [path], _left = paths.measure(Told(echo.NOT_SENT), [target()])
     assert (path.passes, path.packets) == (None, 1)
+
+
+def test_one_address_that_nothing_can_be_sent_to_leaves_the_other_paths_measured():
+    found, left = paths.measure(Told(echo.NOT_SENT, echo.ANSWERED, echo.ANSWERED), [target("2001:db8::2"), target()])
+    assert ([path.passes for path in found], left) == ([None, 1500], 0)
 
 
 @given(carries=st.integers(echo.SMALLEST, 9000), mtu=st.integers(1280, 9000))
