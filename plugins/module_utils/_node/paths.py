@@ -34,9 +34,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 PATIENCE = 0.5  # seconds for one answer; between nodes of one cluster it takes some milliseconds
 TRIES = 2  # packets of one size, before it counts as one that does not pass
 PAUSE = 0.02  # seconds between two packets, so at most 50 a second leave a node
-BUDGET = (
-    45.0  # seconds in which one node begins paths; the last one may take 17 more, as 16 sizes are lost on the worst
-)
+# Seconds in which one node begins paths; the last one may take 17 more, as 16 sizes are lost on the worst.
+BUDGET = 45.0
 MOST = 24  # paths that one run of one node measures
 # Bytes: IPv6's least, tunnels of all kinds on 1500 and on clouds' 1460 and 1450, PPPoE, Ethernet, clouds' jumbo frames.
 USUAL = (1280, 1350, 1370, 1380, 1390, 1400, 1410, 1430, 1440, 1450, 1460, 1480, 1492, 1500, 8900, 8981)
