@@ -216,7 +216,7 @@ class CalicoArena(Arena):
     """An API server with Calico's manifest, and a node whose token is refused."""
 
     fleet: Fleet
-    words = ("--tags", "link_mtu,calico_mtu,calico_probes,cni_token", "-e", "harden_pause=0")
+    words = ("--tags", "link_mtu,calico_mtu,calico_probes,cni_token,process_metrics", "-e", "harden_pause=0")
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__(fleet)
