@@ -26,8 +26,8 @@ systemctl is-active kubelet nodeward-bird-watchdog
 grep . /sys/class/net/*/mtu
 true
 """
-# What is another on each fresh machine: keys for ssh, what Python compiles, the names of etcd's snapshots.
 SNAPSHOT = (CHECKOUT / "molecule/kernel/snapshot.sh").read_text().replace("exit 0", "")
+# What is another on each fresh machine: keys for ssh, what Python compiles, the names of etcd's snapshots.
 OTHERWISE = r"/etc/ssh/ssh_host_|/root/\.ssh/|/__pycache__|/var/lib/nodeward/etcd/"
 
 # etcd by a file, which is the way of starting it for which a file's time counts.
