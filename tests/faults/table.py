@@ -62,7 +62,8 @@ def table(tests: Iterable[Element]) -> list[str]:
         for fault in faults:
             rows.setdefault(fault.name, Fault(fault.name)).add(fault)
         if trouble := _trouble(test) or ("" if faults else "counted nothing"):
-            troubles.append(f"{test.get('classname')}::{test.get('name')}: {trouble}")
+            name = f"{test.get('classname')}::{test.get('name')}" if test.get("name") else "a test that was interrupted"
+            troubles.append(f"{name}: {trouble}")
     lines = [f"{'fault':<76}  tried  survived  bytes lost", *(rows[name].row() for name in sorted(rows))]
     return [*lines, *(["", "not as it should be:"] if troubles else []), *(f"  {trouble}" for trouble in troubles)]
 

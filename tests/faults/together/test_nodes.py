@@ -11,6 +11,7 @@ import pytest
 from tests.faults.arenas import NodesArena, ends_well, unlike
 from tests.faults.table import Fault
 from tests.fleet.fleet import LIMIT, NODES, Fleet
+from tests.fleet.killing import different
 
 JOURNAL = "/var/lib/nodeward/journal.json"
 
@@ -73,13 +74,13 @@ def test_a_disk_that_is_full(fault: Fault, nodes: NodesArena, folder: str) -> No
         lab = nodes.fleet.lab
         look = f"find {folder} -type f | sort | xargs sha256sum"
         lab.run("node2", FULL.format(folder=folder))
-        before = lab.run("node2", look).stdout, nodes.state()["node2"]
+        before = [*lab.run("node2", look).stdout.splitlines(), *nodes.state()["node2"]]
         run = nodes.fleet.play("harden", *nodes.words)
         told = run.node("node2")["error"]
         assert f"the disk under {folder}" in told  # or under one below it
         assert "is full" in told
         after = nodes.state()
-        assert (lab.run("node2", look).stdout, after.pop("node2")) == before
+        assert different(before, [*lab.run("node2", look).stdout.splitlines(), *after.pop("node2")]) == []
         assert unlike({node: good[node] for node in after}, after) == [], "the other nodes were not done"
         lab.run("node2", f"umount {folder}; rm -r /root/of-it; rmdir {folder} 2>/dev/null; systemctl daemon-reload")
 

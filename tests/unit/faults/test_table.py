@@ -51,12 +51,15 @@ def test_a_try_that_broke_off_is_one_whose_losses_nobody_knows():
 
 
 def test_a_test_that_counted_nothing_is_named():
-    lines = table([case("set up badly", None, "error"), case("crashed", None), case("left out", None, "skipped")])
+    interrupted = ElementTree.Element("testcase")
+    tests = [case("set up badly", None, "error"), case("crashed", None), case("left out", None, "skipped"), interrupted]
+    lines = table(tests)
     assert rows(lines) == []
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "  tests.faults::set up badly: error: what went wrong",
         "  tests.faults::crashed: counted nothing",
         "  tests.faults::left out: skipped: what went wrong",
+        "  a test that was interrupted: counted nothing",
     ]
 
 
