@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -15,7 +16,9 @@ TARGET = {"node": "b", "over": "eth0", "address": "192.0.2.2", "mtu": 1500}
 
 def refused(arguments: dict[str, Any]) -> str:
     given = json.dumps({"ANSIBLE_MODULE_ARGS": arguments})
-    ran = subprocess.run([sys.executable, "-m", MODULE], input=given, capture_output=True, text=True, check=False)
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}  # the collection's is pytest's alone
+    command = [sys.executable, "-m", MODULE]
+    ran = subprocess.run(command, input=given, capture_output=True, text=True, check=False, env={**os.environ, **paths})
     told = json.loads(ran.stdout)
     assert told["failed"] is True
     return str(told["msg"])
