@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.session_lab import session_lab
 from tests.fleet.watchdog import IDENTIFIER
 from tests.lab import Lab
 
@@ -54,11 +55,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    lab = Lab(name="drills", nodes=3)
-    lab.down()
-    lab.up()
-    yield lab
-    lab.down()
+    with session_lab("drills") as lab:
+        yield lab
 
 
 @pytest.fixture

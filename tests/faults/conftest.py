@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.faults.table import Fault
 from tests.fleet.fleet import Fleet
+from tests.fleet.session_lab import session_lab
 from tests.lab import Lab
 
 
@@ -28,11 +28,8 @@ def fault(request: pytest.FixtureRequest) -> Iterator[Fault]:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    lab = Lab(name="faults" + os.environ.get("PYTEST_XDIST_WORKER", ""), nodes=3)
-    lab.down()
-    lab.up()
-    yield lab
-    lab.down()
+    with session_lab("faults") as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fleet.fleet import Fleet
+from tests.fleet.session_lab import session_lab
 from tests.lab import Lab
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    lab = Lab(name="fleet" + os.environ.get("PYTEST_XDIST_WORKER", ""), nodes=3)
-    lab.down()
-    lab.up()
-    yield lab
-    lab.down()
+    with session_lab("fleet") as lab:
+        yield lab
 
 
 @pytest.fixture
