@@ -9,8 +9,18 @@ has() { # LINK KIND MTU
     ip -details link show dev "$1" | grep -q " mtu $3 "
     ip -details link show dev "$1" | grep -q "^ *$2 "
 }
-# the largest packet that passes, 28 bytes of headers with it, and not one byte more; the first may wait for ARP
+# Until something answers: after a boot ARP has to ask, and WireGuard shakes hands. Two that begin at once may each
+# refuse the other's, and WireGuard tries again after 5 s (REKEY_TIMEOUT).
+answers() { # ADDRESS
+    tries=0
+    until ping -q -c 1 -W 5 "$1"; do
+        tries=$((tries + 1))
+        [ $tries -lt 12 ]
+    done
+}
+# the largest packet that passes, 28 bytes of headers with it, and not one byte more
 only() { # SIZE ADDRESS
+    answers "$2"
     ping -q -M do -c 3 -i 0.2 -W 5 -s $(($1 - 28)) "$2"
     if ping -q -M do -c 1 -W 2 -s $(($1 - 27)) "$2"; then exit 1; fi
 }
