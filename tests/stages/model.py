@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,16 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    problem: str | None = None
+    """How it ended other than well ("exit code 2", "time limit of 60 s"), or None."""
+    last_lines: tuple[str, ...] = ()
+    """Of its output."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What came of a stage."""
 
@@ -58,3 +69,5 @@ class Outcome:
     count: Count
     seconds: float
     interrupted: bool = field(default=False)
+    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The last lines of each step that failed."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from .counts import count_step
-from .model import Count, Outcome, Stage
+from .model import Count, Ended, Outcome, Stage
+from .output import Output
 
 _GRACE = 60.0
 """Seconds that a command has between being asked to end and being killed: a fleet has to be taken down."""
@@ -26,6 +27,7 @@ def run_stage(stage: Stage, clock: Clock = time.monotonic) -> Outcome:
     """Run the steps of a stage one after the other, and count them."""
     start = clock()
     count = Count()
+    said: dict[str, tuple[str, ...]] = {}
     ended_by: str | None = None
     interrupted = False
     for step in stage.steps:
@@ -37,13 +39,14 @@ def run_stage(stage: Stage, clock: Clock = time.monotonic) -> Outcome:
         if step.report is not None:
             step.report.parent.mkdir(parents=True, exist_ok=True)
             step.report.unlink(missing_ok=True)
-        problem: str | None
         try:
-            problem = _missing(step.needs) or run_command(step.command, left)
+            ended = _missing(step.needs) or run_command(step.command, left)
         except KeyboardInterrupt:
-            problem, interrupted = "interrupted", True
-        result = count_step(step, problem)
+            ended, interrupted = Ended("interrupted"), True
+        result = count_step(step, ended.problem)
         count += result
+        if result.failed and ended.last_lines:
+            said[step.name] = ended.last_lines
         if interrupted:
             ended_by = "the run was interrupted"
         elif clock() - start >= stage.limit:
@@ -52,33 +55,41 @@ def run_stage(stage: Stage, clock: Clock = time.monotonic) -> Outcome:
             ended_by = f"{step.name} failed"
     if not stage.steps:
         count += Count(0, ("the stage has no step",))
-    return Outcome(stage.name, count, clock() - start, interrupted)
+    return Outcome(stage.name, count, clock() - start, interrupted, said)
 
 
-def _missing(needs: Sequence[Path]) -> str | None:
+def _missing(needs: Sequence[Path]) -> Ended | None:
     absent = [str(path) for path in needs if not path.is_file()]
-    return f"there is no {', '.join(absent)}" if absent else None
+    return Ended(f"there is no {', '.join(absent)}") if absent else None
 
 
-def run_command(command: Sequence[str], limit: float) -> str | None:
-    """Run one command to its end, at most ``limit`` seconds; what went wrong, or None.
+def run_command(command: Sequence[str], limit: float) -> Ended:
+    """Run one command to its end, at most ``limit`` seconds.
 
     Its output goes where ours goes, it has no standard input, and it leads a session of its own. On the
     limit, or on KeyboardInterrupt, which is passed on, the whole session's group is ended.
     """
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     except OSError as error:
-        return f"cannot be started: {error}"
+        return Ended(f"cannot be started: {error}")
+    assert process.stdout  # a pipe, as asked for
+    output = Output(process.stdout)
     try:
         code = process.wait(timeout=limit)
     except subprocess.TimeoutExpired:
         _end_group(process)
-        return f"ended at its time limit of {limit:.0f} s"
+        return Ended(f"ended at its time limit of {limit:.0f} s", output.last_lines())
     except BaseException:
         _end_group(process)
         raise
-    return None if code == 0 else f"exit code {code}"
+    return Ended(None if code == 0 else f"exit code {code}", output.last_lines())
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -118,6 +129,9 @@ def _summary(outcomes: Sequence[Outcome], total: Count) -> str:
         f"{outcome.stage:<12}{outcome.seconds:>9.1f}{outcome.count.passed:>8}{outcome.count.failed:>8}"
         for outcome in outcomes
     ]
+    for outcome in outcomes:
+        for step, said in outcome.said.items():
+            lines += ["", f"the last lines of {outcome.stage}: {step}", *(f"  | {line}" for line in said)]
     if total.failures:
         lines += ["", "failed:", *(f"  {reason}" for reason in total.failures)]
     return "\n".join([*lines, "", str(total)])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stages import run
-from tests.stages.model import Count, Stage, Step
+from tests.stages import output, run
+from tests.stages.model import Count, Ended, Stage, Step
 
 
 def python(name: str, code: str, *, always: bool = False) -> Step:
@@ -99,7 +99,7 @@ def test_the_time_limit_ends_grandchildren_and_those_who_do_not_listen(tmp_path:
         f"if os.fork() == 0: open({str(note)!r}, 'w').write(str(os.getpid()))\n"
         "time.sleep(60)\n"
     )
-    assert run.run_command((sys.executable, "-c", deaf), 2) == "ended at its time limit of 2 s"
+    assert run.run_command((sys.executable, "-c", deaf), 2).problem == "ended at its time limit of 2 s"
     assert wait_until_gone(int(note.read_text()))
 
 
@@ -119,7 +119,7 @@ def test_ctrl_c_ends_the_step_cleans_up_and_counts_as_failed():
 
 
 def test_a_command_has_no_standard_input():
-    assert run.run_command((sys.executable, "-c", "import sys; sys.exit(len(sys.stdin.read()))"), 60) is None
+    assert run.run_command((sys.executable, "-c", "import sys; sys.exit(len(sys.stdin.read()))"), 60).problem is None
 
 
 LAST_LINES = [
@@ -144,3 +144,21 @@ def test_an_old_report_is_not_taken_for_a_new_one(tmp_path: Path):
     report.write_text('<testsuite><testcase classname="a" name="b"/></testsuite>')
     outcome = run.run_stage(Stage("s", (Step("unit", (sys.executable, "-c", ""), report=report),), limit=60))
     assert outcome.count.passed == 0
+
+
+def test_a_failed_step_is_quoted_at_the_end(capfd):
+    words = "import sys, os; os.write(2, b'why\\n' * 200); print('the last word', flush=True); sys.exit(2)"
+    assert run.run_stages([Stage("a", (python("loud", words), python("well", "print('nothing')")), 60)]) == 1
+    printed, _, end = capfd.readouterr().out.partition("the last lines of a: loud\n")
+    assert printed.count("why\n") == 200
+    lines = end.splitlines()
+    assert lines[:80] == ["  | why"] * 79 + ["  | the last word"]
+    assert lines[80:] == ["", "failed:", "  loud: exit code 2", "", "1 passed, 1 failed"]
+
+
+def test_what_a_step_left_running_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(output, "_PATIENCE", 0.2)
+    start = time.monotonic()
+    left = "import subprocess; print('on my way'); subprocess.Popen(['sleep', '20'])"
+    assert run.run_command((sys.executable, "-c", left), 60) == Ended(None, ("on my way",))
+    assert time.monotonic() - start < 10
