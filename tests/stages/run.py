@@ -125,9 +125,10 @@ def run_stages(stages: Sequence[Stage]) -> int:
 
 def _summary(outcomes: Sequence[Outcome], total: Count) -> str:
     lines = ["", f"{'stage':<12}{'seconds':>9}{'passed':>8}{'failed':>8}"]
+    all_stages = Outcome("all", total, sum(outcome.seconds for outcome in outcomes))
     lines += [
         f"{outcome.stage:<12}{outcome.seconds:>9.1f}{outcome.count.passed:>8}{outcome.count.failed:>8}"
-        for outcome in outcomes
+        for outcome in (*outcomes, all_stages)
     ]
     for outcome in outcomes:
         for step, said in outcome.said.items():

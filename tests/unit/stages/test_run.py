@@ -136,6 +136,8 @@ def test_a_run_ends_with_one_line(capfd, stages, last, code):
     lines = capfd.readouterr().out.splitlines()
     assert lines[-1] == last
     assert lines.count(last) == 1
+    *_, whole = (line.split() for line in lines if line.startswith("all "))
+    assert f"{whole[2]} passed, {whole[3]} failed" == last
 
 
 def test_an_old_report_is_not_taken_for_a_new_one(tmp_path: Path):
