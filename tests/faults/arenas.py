@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+from tests.api import ApiServer
 from tests.faults.table import Fault
 from tests.fleet.etcd_lab import EtcdLab, Writer
 from tests.fleet.fleet import NODES, Fleet, Playbooks, Run
 from tests.fleet.killing import different
+from tests.fleet.kubeadm import KUBELET_MAP, config_map, in_config_maps, join
 from tests.lab.cluster import CNI_KUBECONFIG, Cluster
 from tests.lab.etcd import ENVIRONMENTS, MANIFEST
 from tests.lab.host import LabError
+from tests.unit.kube.test_kubeadm_args import MAP as KUBEADM_MAP
 from tests.vm.kubelets import start_kubelets
 from tests.vm.vms import CHECKOUT, Vms
 
+TASK = "TASK ["  # what ansible-playbook prints as it begins one
 SIZES = "find /etc /root /usr/local /usr/lib/sysctl.d /var/lib -type f -printf '%s %p\\n'"
 ETCD_FILES = "find /etc/kubernetes/manifests /etc/default /etc/etcd.env /etc/systemd/system -name '*etcd*' | sort"
 # What runs: what the kubelet has taken, which services there are, and the links.
@@ -66,6 +71,13 @@ class Arena:
         run = self.fleet.play("harden", *self.words)
         assert run.code == 0
         return self.state(), run.output
+
+    def moments(self, output: str) -> list[int]:
+        """Return at which tasks of an undisturbed run, by their number, the controller is killed: at every one."""
+        return list(range(1, 1 + output.count(TASK)))
+
+    def end(self) -> None:
+        """End what runs beside the nodes."""
 
     def during(self, act: Callable[[], None]) -> None:
         """Do it; beside it, where an arena has somebody who writes, that goes on."""
@@ -134,7 +146,7 @@ class NodesArena(FilesArena):
 
     fleet: Fleet
     names = NODES
-    words = ("-e", "harden_allow=kubelet_restart", "-e", "harden_pause=0")
+    words: tuple[str, ...] = ("-e", "harden_allow=kubelet_restart", "-e", "harden_pause=0")
 
     def on(self, node: str, command: str) -> str:
         return self.fleet.lab.run(node, command).stdout
@@ -146,6 +158,20 @@ class NodesArena(FilesArena):
 
     def state(self) -> State:
         return {node: [*self.fleet.look(node), *self.on(node, RUNNING).splitlines()] for node in NODES}
+
+
+class PlansArena(NodesArena):
+    """The same part, by plans that an earlier run saved."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet)
+        self._plans = fleet.folder / "plans"
+        self._consent = self.words
+        self.words = (*self._consent, "-e", f"harden_apply_plan={self._plans}")
+
+    def fresh(self) -> None:
+        super().fresh()
+        assert self.fleet.play("harden", *self._consent, "--check", "-e", f"harden_save_plan={self._plans}").code == 0
 
 
 class MachinesArena(FilesArena):
@@ -179,7 +205,7 @@ class EtcdArena(Arena):
     """Three members of etcd under a client that writes all the time: bytes lost are those of its writes."""
 
     fleet: Fleet
-    words = ("--tags", "etcd_timing", "-e", "harden_pause=0")
+    words: tuple[str, ...] = ("--tags", "etcd_timing", "-e", "harden_pause=0")
 
     def __init__(self, fleet: Fleet, folder: Path) -> None:
         super().__init__(fleet)
@@ -212,11 +238,50 @@ class EtcdArena(Arena):
         return 64 * len(self._writer.lost())
 
 
+class KubeadmArena(EtcdArena):
+    """The same members, kubelets, and kubeadm's ConfigMaps, which an upgrade writes both from, in an API server."""
+
+    words = ("--tags", "pid_limits,etcd_timing", "-e", "harden_allow=kubelet_restart,etcd_restart harden_pause=0")
+
+    def __init__(self, fleet: Fleet, folder: Path) -> None:
+        super().__init__(fleet, folder)
+        self.server = ApiServer(folder, fleet.lab.gateway, nodes=NODES)
+        self._running = ExitStack()
+
+    def fresh(self) -> None:
+        self.end()
+        super().fresh()
+        self._running.enter_context(self.server)
+        # node3 is the one whose member is a static pod of kubeadm's
+        join(self.fleet.lab, self.server, administered=("node1", "node3"))
+        self.server.create(config_map("kubeadm-config", ClusterConfiguration=KUBEADM_MAP))
+
+    def moments(self, output: str) -> list[int]:
+        """Those that are about the ConfigMaps, and what follows each: all others are another arena's."""
+        tasks = [line for line in output.splitlines() if TASK in line]
+        about = [number for number, task in enumerate(tasks, 1) if "kubeadm's ConfigMap" in task]
+        assert len(about) == len((KUBELET_MAP, "kubeadm-config")), about
+        return sorted({each for number in about for each in (number, number + 1) if each <= len(tasks)})
+
+    def state(self) -> State:
+        maps = {name: [str(pair) for pair in data.items()] for name, data in in_config_maps(self.server).items()}
+        kubelets = {f"kubelet of {node}": self.fleet.lab.run(node, RUNNING).stdout.splitlines() for node in NODES}
+        return {**super().state(), **kubelets, **maps}
+
+    def end(self) -> None:
+        self._running.close()
+
+
 class CalicoArena(Arena):
     """An API server with Calico's manifest, and a node whose token is refused."""
 
     fleet: Fleet
-    words = ("--tags", "link_mtu,calico_mtu,calico_probes,cni_token,process_metrics", "-e", "harden_pause=0")
+    words: tuple[str, ...] = (
+        "--tags",
+        "link_mtu,calico_mtu,calico_probes,cni_token,process_metrics",
+        "-e",
+        "harden_pause=0",
+    )
 
     def __init__(self, fleet: Fleet) -> None:
         super().__init__(fleet)
@@ -236,6 +301,9 @@ class CalicoArena(Arena):
             "journal": sorted(self._get("configmap", "nodeward-journal")["data"].values()),
             "tokens": [f"{node}: {self._asked(node)}" for node in NODES],
         }
+
+    def end(self) -> None:
+        self.cluster.down()
 
     def _get(self, *words: str) -> dict[str, dict[str, str]]:
         found = json.loads(self.cluster.kubectl("get", *words, "--namespace=kube-system", "--output=json"))

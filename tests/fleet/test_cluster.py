@@ -6,51 +6,27 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.api import ApiServer
 from tests.fleet.fleet import NODES, Fleet
+from tests.fleet.kubeadm import KUBELET, KUBELET_MAP, in_config_maps, join
 
 CONSENT = ("-e", "harden_allow=kubelet_restart", "-e", "harden_pause=0")
-KUBELET = """\
-# written by kubeadm init
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-maxPods: 110
-"""
-CONFIG_MAP = {
-    "apiVersion": "v1",
-    "kind": "ConfigMap",
-    "metadata": {"name": "kubelet-config-1.20", "namespace": "kube-system"},
-    "data": {"kubelet": KUBELET},
-}
 
 
 @pytest.fixture
 def api(fleet: Fleet, tmp_path: Path) -> Iterator[ApiServer]:
     """An API server beside the lab, kubelets that have joined it, and kubeadm's files."""
     with ApiServer(tmp_path, fleet.lab.gateway, nodes=NODES) as server:
-        server.kubectl("create", "-f", "-", stdin=json.dumps(CONFIG_MAP))
-        for node in NODES:
-            files = server.kubelet_files(node)
-            if node == "node1":
-                files["/etc/kubernetes/admin.conf"] = server.kubeconfig()
-            for path, text in files.items():
-                coded = base64.b64encode(text.encode()).decode()
-                fleet.lab.run(node, f"mkdir -p $(dirname {path}); echo {coded} | base64 -d > {path}; chmod 600 {path}")
-            fleet.lab.run(node, "systemctl start kubelet")
-        server.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=30s")
+        join(fleet.lab, server)
         yield server
 
 
 def in_config_map(api: ApiServer) -> str:
-    item: dict[str, Any] = json.loads(
-        api.kubectl("get", "configmap", "kubelet-config-1.20", "--namespace=kube-system", "--output=json")
-    )
-    return str(item["data"]["kubelet"])
+    return in_config_maps(api)[KUBELET_MAP]["kubelet"]
 
 
 def test_an_upgrade_by_kubeadm_keeps_the_limits_and_restore_takes_them_back(fleet: Fleet, api: ApiServer) -> None:
@@ -67,7 +43,7 @@ def test_an_upgrade_by_kubeadm_keeps_the_limits_and_restore_takes_them_back(flee
         "systemReserved": {"pid": "1024"},
         "kubeReserved": {"pid": "1024"},
     }
-    named = "ConfigMap kube-system/kubelet-config-1.20 podPidsLimit"
+    named = f"ConfigMap kube-system/{KUBELET_MAP} podPidsLimit"
     assert [node["name"] for node in done.report["nodes"] if named in [c["target"] for c in node["changes"]]] == [
         "node1"
     ]

@@ -7,36 +7,42 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.arenas import Arena, CalicoArena, EtcdArena, NodesArena, ends_well
+from tests.faults.arenas import TASK, Arena, CalicoArena, EtcdArena, KubeadmArena, NodesArena, PlansArena, ends_well
 from tests.faults.table import Fault
 from tests.fleet.fleet import Fleet
 from tests.fleet.killing import kill_when_printed
 
 HARDEN = "nodeward.calico.harden"
-TASK = "TASK ["
 ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
     "nodes": lambda fleet, _folder: NodesArena(fleet),
+    "saved plans": lambda fleet, _folder: PlansArena(fleet),
     "etcd": EtcdArena,
     "Calico": lambda fleet, _folder: CalicoArena(fleet),
+    "kubeadm's ConfigMaps": KubeadmArena,
 }
-# Each of a run's tasks is in one of so many tests: workers share them.
-PARTS = 6
+# Each of a run's tasks is in one of so many tests: workers share them. Few are about the ConfigMaps.
+PARTS = {"kubeadm's ConfigMaps": 1}
+TESTS = {
+    f"{name} {first + 1} of {parts}": (name, (first, parts))
+    for name in ARENAS
+    for parts in [PARTS.get(name, 6)]
+    for first in range(parts)
+}
 
 
 @pytest.fixture
 def arena(request: pytest.FixtureRequest, fleet: Fleet, tmp_path: Path) -> Iterator[Arena]:
     arena = ARENAS[request.param](fleet, tmp_path / "etcd")
     yield arena
-    if isinstance(arena, CalicoArena):
-        arena.cluster.down()
+    arena.end()
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("arena", ARENAS, indirect=True)
-def test_the_controller_killed_at_every_task(fault: Fault, arena: Arena, part: int) -> None:
+@pytest.mark.parametrize(("arena", "part"), TESTS.values(), ids=TESTS, indirect=["arena"])
+def test_the_controller_killed_at_every_task(fault: Fault, arena: Arena, part: tuple[int, int]) -> None:
     """The controller is killed at every task in turn."""
     good, output = arena.undisturbed()
-    numbers = range(1 + part, 1 + output.count(TASK), PARTS)
+    first, parts = part
+    numbers = arena.moments(output)[first::parts]
     assert numbers, "no task to be killed at"
     for number in numbers:
         command = arena.fleet.command(HARDEN, *arena.words)
