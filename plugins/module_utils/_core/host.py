@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import stat
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Callable, Protocol
 
 from . import echo as icmp
-from . import io_priority, netlink
+from . import io_priority, lock, netlink
 from .errors import NodewardError
 from .files import (
     BYTES_SURVIVE,
@@ -30,10 +29,6 @@ from .files import (
 )
 from .http import Answer, Request, send, stream
 from .links import Link, Network
-
-LOCK = "/run/nodeward.lock"
-LOCK_PATIENCE = 60.0  # seconds; an apply takes well under one
-LOCK_INTERVAL = 0.2  # seconds
 
 # Bytes; nothing we read comes near, and what is larger or has no end must not take the node's memory.
 LARGEST_FILE = 16 * 1024 * 1024
@@ -342,25 +337,9 @@ class LocalHost:
         with open(self._path(path), "wb", buffering=0) as stream:
             stream.write(value.encode(ENCODING))
 
-    @contextlib.contextmanager
-    def lock(self, patience: float = LOCK_PATIENCE) -> Iterator[None]:
-        """Keep other runs of this collection off the node; waits up to ``patience`` seconds.
-
-        The kernel gives the lock back when the process ends, however it ends.
-        """
-        try:
-            descriptor = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise NodewardError(
-                what=f"the node cannot be locked: {error.strerror}",
-                where=LOCK,
-                remedy="Make the folder writable, then run again",
-            ) from error
-        try:
-            _wait_for_lock(descriptor, patience)
-            yield
-        finally:
-            os.close(descriptor)
+    def lock(self, patience: float = lock.PATIENCE) -> contextlib.AbstractContextManager[None]:
+        """Keep other runs of this collection off the node; waits up to ``patience`` seconds."""
+        return lock.held(self._path(lock.LOCK), patience)
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -384,19 +363,3 @@ def _all_of(stream: BinaryIO, path: str) -> bytes:
 def _both_ends(told: str) -> str:
     """Return what a command said, the middle of it left out where it is long: Python names the cause last."""
     return told if len(told) <= 500 else f"{told[:200]} ... {told[-300:]}"
-
-
-def _wait_for_lock(descriptor: int, patience: float) -> None:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise NodewardError(
-                    what=f"another run of nodeward.calico has held the lock for {patience:.0f} s",
-                    where=LOCK,
-                    remedy="Wait for it to end (fuser -v names it), then run again",
-                ) from None
-        time.sleep(LOCK_INTERVAL)

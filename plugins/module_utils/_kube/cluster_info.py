@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from . import cron, places
@@ -42,7 +43,7 @@ def _count(api: Api, path: str) -> int | None:
 
 def _cron_jobs(api: Api) -> dict[str, Any] | None:
     for path in _CRON_JOBS:
-        if found := allowed(lambda path=path: api.items(path)):  # type: ignore[misc]
+        if found := allowed(partial(api.items, path)):
             return told_of(found)
     return None
 

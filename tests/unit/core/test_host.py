@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._core import host as host_module
-from ansible_collections.nodeward.calico.plugins.module_utils._core import io_priority
+from ansible_collections.nodeward.calico.plugins.module_utils._core import io_priority, lock
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LOCK, Host, LocalHost
+from ansible_collections.nodeward.calico.plugins.module_utils._core.host import Host, LocalHost
+from ansible_collections.nodeward.calico.plugins.module_utils._core.lock import LOCK
 
 from tests.unit.fake_host import FakeHost
 
@@ -184,7 +184,7 @@ def test_the_lock_is_given_back_on_an_error(host):
 
 
 def test_an_apply_is_waited_for_a_minute():
-    assert host_module.LOCK_PATIENCE == 60
+    assert lock.PATIENCE == 60
 
 
 def test_a_command_gives_what_it_printed():

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal, sysctl_d
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LOCK, LocalHost
+from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LocalHost
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
+from ansible_collections.nodeward.calico.plugins.module_utils._core.lock import LOCK
 from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import Reason, WriteFile
 from ansible_collections.nodeward.calico.plugins.module_utils._node import metrics_findings, run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal, saved_plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LOCK
+from ansible_collections.nodeward.calico.plugins.module_utils._core.lock import LOCK
 from ansible_collections.nodeward.calico.plugins.module_utils._node import run
 
 from tests.unit.node.test_run import PID_MAX, RootHost, host, params, tree
