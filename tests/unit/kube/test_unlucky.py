@@ -13,15 +13,12 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube.client impor
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.cluster_journal import ClusterJournal
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import Waiting
 
+from tests.unit.kube.calico_fleet import JOURNAL, NODE, NODES, PODS, TIMEOUT, Fleet, api, harden, timeout
 from tests.unit.kube.calico_objects import daemon_set, node, pod
 from tests.unit.kube.fake_api import FakeApi
-from tests.unit.kube.test_act import JOURNAL, NODE, NODES, PODS, TIMEOUT, Fleet, harden, timeout
 from tests.unit.kube.test_mtu import CONFIG, ENV, FELIX, IPIP, config, felix
 
-
-@pytest.fixture
-def api() -> FakeApi:
-    return FakeApi({NODE.path: daemon_set("v3.19.0")})
+__all__ = ["api"]  # a fixture
 
 
 def anew(api: FakeApi, becomes_ready: Callable[[str], bool] = lambda _name: True) -> Fleet:
