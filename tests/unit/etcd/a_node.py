@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer
 
-from tests.unit.core.test_flag_formats import MANIFEST
+from tests.unit.core.etcd_files import MANIFEST
 from tests.unit.etcd.test_metrics import TEXT
 from tests.unit.fake_host import FakeHost
 

@@ -10,7 +10,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.errors impor
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag, lock, seen
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag import Policy, judge
 
-from tests.unit.core.test_flag_formats import MANIFEST
+from tests.unit.core.etcd_files import MANIFEST
 from tests.unit.etcd.a_node import MANIFEST_PATH, node
 from tests.unit.etcd.changing import members
 from tests.unit.etcd.fake_cluster import FakeCluster

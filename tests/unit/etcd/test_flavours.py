@@ -9,7 +9,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.flavours import Running, Site, flags, recognise
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.settings import NAMES, Values
 
-from tests.unit.core.test_flag_formats import DEBIAN, K3S, KUBESPRAY, MANIFEST, UNIT
+from tests.unit.core.etcd_files import DEBIAN, K3S, KUBESPRAY, MANIFEST, UNIT
 from tests.unit.fake_host import FakeHost
 
 WANTED: Values = {"heartbeat-interval": 250, "election-timeout": 5000}
