@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._kube import budget, install, objects, places, probes
-from ansible_collections.nodeward.calico.plugins.module_utils._kube.install import Calico
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import budget, objects, places, probes
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.probes import Policy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +21,8 @@ from tests.unit.kube.calico_objects import (
     installation_crd,
     node,
     numbers,
-    operated,
-)  # fmt: skip
+)
+from tests.unit.kube.probed_cluster import BOTH, after, by_operator, ids, manifest, wanted
 
 ALL = {
     "livenessProbe.timeoutSeconds": 60,
@@ -31,44 +30,7 @@ ALL = {
     "livenessProbe.failureThreshold": 10,
     "readinessProbe.timeoutSeconds": 60,
 }
-TYPHA = objects.deployment("kube-system", "calico-typha").path
 STARTUP = {**numbers(60, 32, 0, 5)}
-
-
-def manifest(item: dict[str, Any], minor: int = 20, nodes: int = 3, **more: Any) -> Calico:
-    fleet = tuple(node(f"node{number}") for number in range(nodes))
-    return Calico(daemon_set=item, minor=minor, nodes=fleet, round_trip=0.001, **more)
-
-
-def by_operator(crd: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **container: Any) -> Calico:
-    return manifest(
-        operated(**container), installation=installation(**(spec or {})), installation_schema=crd or installation_crd()
-    )
-
-
-def wanted(calico: Calico, policy: Policy | None = None) -> dict[str, Any]:
-    """The numbers that are set, by what a person reads."""
-    return {
-        change.describe()["target"].partition("calico-node calico-node.")[2]: change.after
-        for change in probes.plan(calico, policy or Policy()).changes
-        if change.ref.kind == "DaemonSet"
-    }
-
-
-def after(calico: Calico, policy: Policy | None = None) -> Calico:
-    """The cluster with the changes made."""
-    plan = probes.plan(calico, policy or Policy())
-    own = [change for change in plan.changes if change.ref == calico.ref]
-    others = {
-        path: objects.changed(item, [c for c in plan.changes if c.ref.path == path])
-        for path, item in calico.workloads.items()
-    }
-    return replace(calico, daemon_set=objects.changed(calico.daemon_set, own), workloads=others)
-
-
-def ids(calico: Calico, policy: Policy | None = None) -> set[str]:
-    return {finding.id.removeprefix("calico_probes.") for finding in probes.plan(calico, policy or Policy()).findings}
-
 
 # --- the budget -------------------------------------------------------------------------------------
 
@@ -232,8 +194,6 @@ def test_the_log_level_of_the_start(env, level, env_after):
 
 # --- the operator -----------------------------------------------------------------------------------
 
-BOTH = installation_crd("livenessProbe", "readinessProbe")
-
 
 def test_an_old_installation_has_no_field_and_nothing_is_changed():
     plan = probes.plan(by_operator(), Policy())
@@ -276,128 +236,6 @@ def test_the_operator_s_own_startup_probe():
     assert tries.place.endswith("/calico-node/startupProbe/failureThreshold")
 
 
-# --- findings ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("image", "told"),
-    [
-        ("docker.io/calico/node:v3.22.5", True),
-        ("docker.io/calico/node:v3.23.0", False),
-        ("registry.local:5000/calico/node:v3.19.0-amd64", True),
-        ("docker.io/calico/node@sha256:1234", False),
-        ("quay.io/tigera/node:v3.19.0", False),
-    ],
-)
-def test_felix_s_own_watchdog(image, told):
-    assert ("watchdog" in ids(manifest(daemon_set(image=image)))) == told
-
-
-def test_a_short_start_names_both_remedies():
-    calico = manifest(daemon_set("v2.6.5"), minor=9, nodes=53)
-    plan = probes.plan(calico, Policy(round_trip=0.23))
-    [short] = [finding for finding in plan.findings if finding.id == "calico_probes.startup_budget"]
-    assert (short.observed[:4], short.wanted[:5], short.mended) == ("70 s", "120 s", True)
-    assert ids(calico, Policy(round_trip=0.23)) >= {"node_ip_check"}
-    unchecked = manifest(
-        daemon_set("v2.6.5", env=[{"name": "DISABLE_NODE_IP_CHECK", "value": "true"}]), minor=9, nodes=53
-    )
-    assert "node_ip_check" not in ids(unchecked, Policy(round_trip=0.23))
-    assert not {"startup_budget", "node_ip_check"} & ids(after(calico), Policy(round_trip=0.23))
-
-
-@pytest.mark.parametrize(
-    ("calico", "told"),
-    [
-        (manifest(daemon_set(), nodes=100), set()),
-        (manifest(daemon_set(), nodes=101), {"full_mesh", "no_typha"}),
-        (manifest(daemon_set(), nodes=101, bgp={"spec": {"nodeToNodeMeshEnabled": False}}), {"no_typha"}),
-        (manifest(daemon_set(), nodes=101, config={"data": {"calico_backend": "vxlan"}}), {"no_typha"}),
-        (manifest(daemon_set(), nodes=101, workloads={TYPHA: deployment("calico-typha")}), {"full_mesh"}),
-        (replace(by_operator(), nodes=(node("n"),) * 101), {"full_mesh"}),
-        (replace(by_operator(spec={"calicoNetwork": {"bgp": "Disabled"}}), nodes=(node("n"),) * 101), set()),
-    ],
-)
-def test_large_clusters(calico, told):
-    assert ids(calico) & {"full_mesh", "no_typha"} == told
-
-
-@pytest.mark.parametrize(
-    ("metadata", "tool"),
-    [
-        ({"labels": {"argocd.argoproj.io/instance": "calico"}}, "Argo CD"),
-        ({"labels": {"addonmanager.kubernetes.io/mode": "Reconcile"}}, "the addon manager"),
-        ({"managedFields": [{"manager": "kustomize-controller", "fieldsV1": {}}]}, "Flux"),
-    ],
-)
-def test_what_a_tool_keeps_is_told_and_not_changed(metadata, tool):
-    item = daemon_set()
-    item["metadata"].update(metadata)
-    plan = probes.plan(manifest(item), Policy())
-    assert plan.changes == ()
-    [told] = [finding for finding in plan.findings if finding.id == "calico_probes.put_back_by"]
-    assert told.observed == f"it will be put back by {tool}, so nothing was changed"
-    assert "calico-node/livenessProbe/timeoutSeconds=60" in told.wanted
-
-
-@pytest.mark.parametrize(
-    ("metadata", "when"),
-    [
-        ({"annotations": {"meta.helm.sh/release-name": "calico"}}, "the next helm upgrade of calico"),
-        ({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}, "the next kubectl apply"),
-    ],
-)
-def test_what_is_put_back_later_is_changed_and_told(metadata, when):
-    item = daemon_set()
-    item["metadata"].update(metadata)
-    plan = probes.plan(manifest(item), Policy())
-    assert plan.changes
-    assert any(when in finding.observed for finding in plan.findings)
-
-
-def test_who_set_the_probes():
-    item = daemon_set()
-    fields: dict[str, Any] = {
-        "f:spec": {"f:template": {'k:{"name":"calico-node"}': {"f:livenessProbe": {"f:timeoutSeconds": {}}}}}
-    }
-    item["metadata"]["managedFields"] = [
-        {"manager": "kubectl-client-side-apply", "fieldsV1": fields},
-        {"manager": "kube-controller-manager", "fieldsV1": {"f:status": {}}},
-    ]
-    assert install.managers(item, "livenessProbe") == ["kubectl-client-side-apply"]
-
-
-def test_a_rollout_that_is_not_finished():
-    item = daemon_set()
-    item["status"] = {"updatedNumberScheduled": 2, "desiredNumberScheduled": 3}
-    assert "not_rolled_out" in ids(manifest(item))
-    item["spec"]["updateStrategy"] = {"type": "OnDelete"}
-    [told] = [f for f in probes.plan(manifest(item), Policy()).findings if f.id == "calico_probes.not_rolled_out"]
-    assert "OnDelete" in told.why
-
-
-# --- what a measurement may change, and what the operator already wants --------------------------------
-
-
-@pytest.mark.parametrize(
-    ("trip", "given", "raised", "severity"),
-    [
-        (0.011, None, False, "low"),  # needs 109 s: above what is there, and no more than half as much again
-        (0.011, 0.011, True, "high"),
-        (0.03, None, True, "high"),
-    ],
-)
-def test_a_measured_round_trip_near_the_edge_changes_nothing(trip, given, raised, severity):
-    startup = {**LIVE, **numbers(60, 20, 0, 5)}  # 100 s
-    calico = replace(manifest(daemon_set(startupProbe=startup), nodes=1000), round_trip=trip)
-    policy = Policy(round_trip=given)
-    assert ("startupProbe.failureThreshold" in wanted(calico, policy)) is raised
-    [told] = [f for f in probes.plan(calico, policy).findings if f.id == "calico_probes.startup_budget"]
-    assert (told.severity, told.mended) == (severity, raised)
-    mended = replace(after(calico, policy), round_trip=trip * 1.4)
-    assert "startupProbe.failureThreshold" not in wanted(mended) or not raised, "the next run measures a bit more"
-
-
 def test_the_startup_budget_is_what_the_installation_wants():
     override = {"name": "calico-node", "livenessProbe": {"failureThreshold": 10, "initialDelaySeconds": 60}}
     containers: dict[str, Any] = {"spec": {"template": {"spec": {"containers": [override]}}}}
@@ -407,16 +245,6 @@ def test_the_startup_budget_is_what_the_installation_wants():
     assert [c.after for c in probes.plan(calico, policy).changes if "failureThreshold" in c.place] == []
     [more] = [c for c in probes.plan(calico, Policy(round_trip=2.0)).changes if "failureThreshold" in c.place]
     assert (more.before, more.after) == (10, 24), "an override gives the start its time where there is no startup probe"
-
-
-def test_mended_is_what_the_plan_mends():
-    only_ready = installation_crd("readinessProbe")
-    for crd, mended in ((BOTH, True), (only_ready, False), (installation_crd(), False)):
-        calico = replace(by_operator(crd), nodes=(node("n"),) * 53)
-        [told] = [
-            f for f in probes.plan(calico, Policy(round_trip=0.7)).findings if f.id == "calico_probes.startup_budget"
-        ]
-        assert told.mended is mended
 
 
 def test_the_log_level_with_the_operator():
@@ -429,15 +257,6 @@ def test_the_log_level_with_the_operator():
         ("Installation default", {"name": probes.LOGLEVEL, "value": "DEBUG"})
     ]
     assert "calico_probes.loglevel_untouched" not in {f.id for f in plan.findings}
-
-
-def test_each_object_has_its_own_keeper():
-    kept = deployment("calico-typha")
-    kept["metadata"]["labels"]["argocd.argoproj.io/instance"] = "typha"
-    plan = probes.plan(manifest(daemon_set(), workloads={TYPHA: kept}), Policy())
-    assert {change.ref.kind for change in plan.changes} == {"DaemonSet"}
-    [told] = [f for f in plan.findings if f.id == "calico_probes.put_back_by"]
-    assert told.where == "Deployment kube-system/calico-typha"
 
 
 def test_of_two_of_one_name_the_last_wins():
