@@ -15,7 +15,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.links import
 from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan, Refusal
 from ansible_collections.nodeward.calico.plugins.module_utils._node import restore, run
 
-from tests.unit.node.test_run import FILES, PID_MAX, RootHost, params, tree
+from tests.unit.node.whole_node import FILES, PID_MAX, RootHost, params, tree
 
 DROP_IN = sysctl_d.drop_in("pid_limits")
 GIVEN = {**params(), "state": "restored"}

@@ -12,7 +12,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.errors impor
 from ansible_collections.nodeward.calico.plugins.module_utils._core.lock import LOCK
 from ansible_collections.nodeward.calico.plugins.module_utils._node import run
 
-from tests.unit.node.test_run import PID_MAX, RootHost, host, params, tree
+from tests.unit.node.whole_node import PID_MAX, RootHost, host, params, tree
 
 __all__ = ["host"]  # a fixture
 
