@@ -123,8 +123,8 @@ def least_mean(shares: list[float], quarter: int) -> float:
     return min(map(statistics.fmean, stretches))
 
 
-@given(POLICIES, RUNS, st.lists(st.sampled_from([0.0, 7.0, 60.0]), min_size=1, max_size=50), st.floats(4.9, 9.0))
-def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays, interval):
+def kills_of(config, runs, delays, interval) -> list[float]:
+    """Live through the runs, and return when the process was killed; each kill has to be what was promised."""
     now, started, due = 1000.0, 0.0, None
     kills: list[float] = []
     past, samples = [], [Sample(now, 0.0)]
@@ -156,11 +156,17 @@ def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays,
         assert shares[-1] >= config.threshold / 2
         kills.append(now)
         started, due, past, samples = now, None, [], [Sample(now, 0.0)]
+    return kills
 
 
-def test_the_property_s_machine_does_kill():
-    samples = recorded(*FULL)
-    assert decide(samples, OLD, [], samples[-1].at, CONFIG) == "due"
+@given(POLICIES, RUNS, st.lists(st.sampled_from([0.0, 7.0, 60.0]), min_size=1, max_size=50), st.floats(4.9, 9.0))
+def test_never_too_soon_too_often_or_without_a_full_window(config, runs, delays, interval):
+    kills_of(config, runs, delays, interval)
+
+
+def test_the_property_is_not_that_nothing_is_killed():
+    spins = (100.0, 100.0, 100.0, 1000)
+    assert len(kills_of(CONFIG, [spins], [7.0], 5.0)) == CONFIG.daily_limit
 
 
 def track(interval: float, window: float, spins: bool) -> Track:
