@@ -15,7 +15,6 @@ from tests.fleet.fleet import NODES, Fleet, Playbooks, Run
 from tests.fleet.killing import different
 from tests.fleet.kubeadm import KUBELET_MAP, config_map, in_config_maps, join
 from tests.lab.cluster import CNI_KUBECONFIG, Cluster
-from tests.lab.etcd import ENVIRONMENTS, MANIFEST
 from tests.lab.host import LabError
 from tests.unit.kube.test_kubeadm_args import MAP as KUBEADM_MAP
 from tests.vm.kubelets import start_kubelets
@@ -23,7 +22,6 @@ from tests.vm.vms import CHECKOUT, Vms
 
 TASK = "TASK ["  # what ansible-playbook prints as it begins one
 SIZES = "find /etc /root /usr/local /usr/lib/sysctl.d /var/lib -type f -printf '%s %p\\n'"
-ETCD_FILES = "find /etc/kubernetes/manifests /etc/default /etc/etcd.env /etc/systemd/system -name '*etcd*' | sort"
 # What runs: what the kubelet has taken, which services there are, and the links.
 RUNNING = """
 sed 's/, "pid": [0-9]*//' /run/lab/kubelet.json
@@ -32,8 +30,12 @@ grep . /sys/class/net/*/mtu
 true
 """
 SNAPSHOT = (CHECKOUT / "molecule/kernel/snapshot.sh").read_text().replace("exit 0", "")
-# What is another on each fresh machine: keys for ssh, what Python compiles, the names of etcd's snapshots.
-OTHERWISE = r"/etc/ssh/ssh_host_|/root/\.ssh/|/__pycache__|/var/lib/nodeward/etcd/"
+# What is another on each fresh machine: keys for ssh, what Python compiles, etcd's own data and the names of its
+# snapshots; of certificates and tokens the content.
+OTHERWISE = re.compile(
+    r"/etc/ssh/ssh_host_|/root/\.ssh/|/__pycache__|/var/lib/nodeward/etcd/|/var/lib/etcd/"
+    r"|^[0-9a-f]{64}  /etc/(kubernetes/pki/|cni/net\.d/calico-kubeconfig)"
+)
 
 # etcd by a file, which is the way of starting it for which a file's time counts.
 ETCD_FILE = """\
@@ -72,9 +74,9 @@ class Arena:
         assert run.code == 0
         return self.state(), run.output
 
-    def moments(self, output: str) -> list[int]:
-        """Return at which tasks of an undisturbed run, by their number, the controller is killed: at every one."""
-        return list(range(1, 1 + output.count(TASK)))
+    def tasks(self, names: list[str]) -> list[int]:
+        """Return at which tasks of a run, by their number from 1, the controller is killed: at every one."""
+        return list(range(1, 1 + len(names)))
 
     def end(self) -> None:
         """End what runs beside the nodes."""
@@ -115,7 +117,14 @@ def ends_well(
 
 def unlike(good: State, now: State) -> list[str]:
     """Return what differs from an undisturbed run."""
-    return [f"{place}: {line}" for place in good for line in different(good[place], now[place])]
+    places = sorted({*good, *now})
+    return [f"{place}: {line}" for place in places for line in different(good.get(place, []), now.get(place, []))]
+
+
+def on_nodes(fleet: Fleet) -> State:
+    """Return the files of the lab's nodes, with what runs on them."""
+    looks = {node: [*fleet.look(node), *fleet.lab.run(node, RUNNING).stdout.splitlines()] for node in NODES}
+    return {node: [line for line in look if not OTHERWISE.search(line)] for node, look in looks.items()}
 
 
 class FilesArena(Arena):
@@ -157,7 +166,7 @@ class NodesArena(FilesArena):
             self.fleet.lab.run(node, "systemctl start kubelet")
 
     def state(self) -> State:
-        return {node: [*self.fleet.look(node), *self.on(node, RUNNING).splitlines()] for node in NODES}
+        return on_nodes(self.fleet)
 
 
 class PlansArena(NodesArena):
@@ -198,7 +207,7 @@ class MachinesArena(FilesArena):
 
     def state(self) -> State:
         looks = {node: self.on(node, f"{SNAPSHOT}\n{RUNNING}").splitlines() for node in self.names}
-        return {node: [line for line in look if not re.search(OTHERWISE, line)] for node, look in looks.items()}
+        return {node: [line for line in look if not OTHERWISE.search(line)] for node, look in looks.items()}
 
 
 class EtcdArena(Arena):
@@ -220,13 +229,9 @@ class EtcdArena(Arena):
         # a lock or a note that stayed would hold the next run back
         left = self.etcd.etcdctl("node1", "get --prefix --keys-only nodeward").split()
         return {
-            node: [
-                f"runs with {values[node]}",
-                *self.etcd.read(node, path).splitlines(),
-                *self.fleet.lab.run(node, ETCD_FILES, check=False).stdout.splitlines(),
-                *left,
-            ]
-            for node, path in {**ENVIRONMENTS, "node3": MANIFEST}.items()
+            **on_nodes(self.fleet),
+            **{f"etcd on {node}": [f"runs with {values[node]}"] for node in NODES},
+            "etcd": left,
         }
 
     def during(self, act: Callable[[], None]) -> None:
@@ -256,17 +261,15 @@ class KubeadmArena(EtcdArena):
         join(self.fleet.lab, self.server, administered=("node1", "node3"))
         self.server.create(config_map("kubeadm-config", ClusterConfiguration=KUBEADM_MAP))
 
-    def moments(self, output: str) -> list[int]:
+    def tasks(self, names: list[str]) -> list[int]:
         """Those that are about the ConfigMaps, and what follows each: all others are another arena's."""
-        tasks = [line for line in output.splitlines() if TASK in line]
-        about = [number for number, task in enumerate(tasks, 1) if "kubeadm's ConfigMap" in task]
-        assert len(about) == len((KUBELET_MAP, "kubeadm-config")), about
-        return sorted({each for number in about for each in (number, number + 1) if each <= len(tasks)})
+        about = [number for number, name in enumerate(names, 1) if "kubeadm's ConfigMap" in name]
+        assert len(about) == len((KUBELET_MAP, "kubeadm-config")), names
+        return sorted({each for number in about for each in (number, number + 1) if each <= len(names)})
 
     def state(self) -> State:
         maps = {name: [str(pair) for pair in data.items()] for name, data in in_config_maps(self.server).items()}
-        kubelets = {f"kubelet of {node}": self.fleet.lab.run(node, RUNNING).stdout.splitlines() for node in NODES}
-        return {**super().state(), **kubelets, **maps}
+        return {**super().state(), **maps}
 
     def end(self) -> None:
         self._running.close()
@@ -296,6 +299,7 @@ class CalicoArena(Arena):
     def state(self) -> State:
         daemon_set = self._get("daemonset", "calico-node")
         return {
+            **on_nodes(self.fleet),
             "DaemonSet": json.dumps(daemon_set["spec"], indent=1, sort_keys=True).splitlines(),
             "ConfigMap": [str(pair) for pair in sorted(self._get("configmap", "calico-config")["data"].items())],
             "journal": sorted(self._get("configmap", "nodeward-journal")["data"].values()),

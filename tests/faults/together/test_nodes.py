@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.faults.arenas import NodesArena, ends_well, unlike
 from tests.faults.table import Fault
 from tests.fleet.fleet import LIMIT, NODES, Fleet
+from tests.lab import Lab, bird
 
 KUBELET = "/var/lib/kubelet"
+STRUCK = "/opt/struck"  # where nobody looks for what a run left
 JOURNAL = "/var/lib/nodeward/journal.json"
 
 # A small disk with what the folder has, and nothing more to be had.
@@ -53,7 +56,7 @@ def _run_while(arena: NodesArena, node: str, command: str) -> None:
     lab = arena.fleet.lab
     begun = f"until [ -e {JOURNAL} ]; do sleep 0.01; done"
     for _attempt in range(3):  # on a busy machine a node may be done before it does it
-        lab.run(node, f'systemd-run --quiet --unit=lab-fault sh -c "{begun}; {command}"')
+        lab.run(node, f'systemd-run --quiet --unit=lab-fault sh -c "{begun}; touch {STRUCK}; {command}"')
         if arena.fleet.play("harden", *arena.words).code:
             break
         arena.fresh()
@@ -63,6 +66,7 @@ def _run_while(arena: NodesArena, node: str, command: str) -> None:
     while lab.run(node, "systemctl is-system-running --wait; systemctl start kubelet", check=False).returncode:
         assert time.monotonic() < deadline, f"{node} does not come up again"
         time.sleep(0.5)
+    lab.run(node, f"rm {STRUCK}")  # fails where the run failed of something else
 
 
 @pytest.mark.parametrize("folder", ["/var/lib/nodeward", "/etc/sysctl.d", "/etc/systemd/system", KUBELET])
@@ -89,12 +93,12 @@ def test_a_disk_that_is_full(fault: Fault, nodes: NodesArena, folder: str) -> No
     assert (fault.tried, fault.survived, fault.unlike) == (1, 1, [])
 
 
-def test_two_controllers_at_once(fault: Fault, nodes: NodesArena) -> None:
+def test_two_controllers_at_once(fault: Fault, nodes: NodesArena, tmp_path: Path) -> None:
     """Two controllers harden the same fleet at once."""
     good, _ = nodes.undisturbed()
 
     def both() -> None:
-        ended = _two_at_once(nodes.fleet.command("nodeward.calico.harden", *nodes.words))
+        ended = _two_at_once(nodes.fleet.lab, nodes.fleet.command("nodeward.calico.harden", *nodes.words), tmp_path)
         print(*(output for _code, output in ended))
         assert 0 in [code for code, _output in ended], "both were refused"
         assert all("has held the lock" in output for code, output in ended if code)
@@ -106,18 +110,25 @@ def test_two_controllers_at_once(fault: Fault, nodes: NodesArena) -> None:
     assert (fault.tried, fault.survived, fault.unlike) == (3, 3, [])
 
 
-def _two_at_once(command: list[str]) -> list[tuple[int, str]]:
-    """Start it twice, see that both are at work at once, and return how each ended and what it printed."""
-    started = [
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
-    ]
+def _two_at_once(lab: Lab, command: list[str], folder: Path) -> list[tuple[int, str]]:
+    """Start it twice, have both come to the nodes' locks, and return how each ended and what it printed."""
+    for node in NODES:
+        lab.run(node, "systemd-run --quiet --unit=lab-holder flock /run/nodeward.lock sleep 150")
+    outputs = [folder / "one", folder / "other"]
+    started = [_started(command, output) for output in outputs]
     try:
-        time.sleep(3)
-        assert [process.poll() for process in started] == [None, None], "they did not meet"
-        outputs = [process.communicate(timeout=LIMIT)[0] for process in started]
-        return [(process.returncode, output) for process, output in zip(started, outputs, strict=True)]
+        bird.until(
+            lambda: all("Observe, plan, and apply" in each.read_text() for each in outputs), "both at the nodes", 120
+        )
+        for node in NODES:
+            lab.run(node, "systemctl stop lab-holder")
+        return [(process.wait(LIMIT), output.read_text()) for process, output in zip(started, outputs, strict=True)]
     finally:
         for process in started:
             process.kill()
             process.wait()
+
+
+def _started(command: list[str], output: Path) -> subprocess.Popen[bytes]:
+    with output.open("w") as file:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
