@@ -11,9 +11,9 @@ has() { # LINK KIND MTU
 }
 # Until something answers: after a boot ARP has to ask, and WireGuard shakes hands. Two that begin at once may each
 # refuse the other's, and WireGuard tries again after 5 s (REKEY_TIMEOUT).
-answers() { # ADDRESS
+answers() { # [MORE WORDS FOR PING] ADDRESS
     tries=0
-    until ping -q -c 1 -W 5 "$1"; do
+    until ping -q -c 1 -W 5 "$@"; do
         tries=$((tries + 1))
         [ $tries -lt 12 ]
     done
@@ -21,8 +21,10 @@ answers() { # ADDRESS
 # the largest packet that passes, 28 bytes of headers with it, and not one byte more
 only() { # SIZE ADDRESS
     answers "$2"
-    ping -q -M do -c 3 -i 0.2 -W 5 -s $(($1 - 28)) "$2"
-    if ping -q -M do -c 1 -W 2 -s $(($1 - 27)) "$2"; then exit 1; fi
+    answers -M do -s $(($1 - 28)) "$2"
+    # refused, as ping says unless it is quiet: no answer may also be a late one
+    said=$(ping -M do -c 1 -W 2 -s $(($1 - 27)) "$2" 2>&1) || true
+    echo "$said" | grep -qi 'message too long'
 }
 
 test "$(cat /sys/class/net/eth0/mtu)" = "$uplink"

@@ -47,7 +47,10 @@ def start(name: str, image: Image, console: Path, accelerator: tuple[str, ...], 
     # on a busy machine ended at that check, and one with its processor halted for want of a timer's interrupt. So
     # nothing is checked, and ticks come by themselves.
     patient = "nosoftlockup rcupdate.rcu_cpu_stall_suppress=1 no_timer_check nohz=off highres=off"
-    kernel = f"root=/dev/vda rw console=ttyS0 init={INIT} net.ifnames=0 quiet {patient}"
+    # udev would kill what takes a device more than 180 s. threads-max follows from MemTotal, which may differ where
+    # the kernel lies elsewhere at each boot.
+    steady = "udev.event_timeout=900 nokaslr"
+    kernel = f"root=/dev/vda rw console=ttyS0 init={INIT} net.ifnames=0 quiet {patient} {steady}"
     command = [
         "nice", "-n", "15", "qemu-system-x86_64", "-name", name, "-daemonize",
         "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *accelerator,

@@ -70,6 +70,8 @@ _SERVICES = {"netplan": "systemd-networkd"}
 _PATIENCE = "[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n"
 # What waits for udev before ifupdown has three minutes, and its udevadm two: once they were over, and a unit failed.
 _IFUPDOWN_PATIENCE = "[Service]\nTimeoutSec=900\nExecStart=\nExecStart=/bin/udevadm settle --timeout=900\n"
+# ifupdown itself has five.
+_NETWORKING_PATIENCE = "[Service]\nTimeoutStartSec=900\n"
 _NETWORKD_PATIENCE = "[Service]\nTimeoutStartSec=infinity\nWatchdogSec=0\n"
 _TUNNEL_UNIT = """\
 [Unit]
@@ -134,6 +136,7 @@ def files(number: int, count: int, manager: str) -> dict[str, tuple[str, int]]:
         "etc/systemd/system.conf.d/vm.conf": (_PATIENCE, 0o644),
         "etc/systemd/system/systemd-networkd.service.d/vm.conf": (_NETWORKD_PATIENCE, 0o644),
         "etc/systemd/system/ifupdown-pre.service.d/vm.conf": (_IFUPDOWN_PATIENCE, 0o644),
+        "etc/systemd/system/networking.service.d/vm.conf": (_NETWORKING_PATIENCE, 0o644),
         "etc/systemd/system/vm-tunnel.service": (_TUNNEL_UNIT, 0o644),
         "usr/local/lib/vm/tunnel": (_TUNNEL_SCRIPT.format(**_names(number), peers=peers), 0o755),
         **_managed(number, manager),

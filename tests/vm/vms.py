@@ -162,13 +162,18 @@ class Vms:
 
     def _wait(self, vm: Vm) -> None:
         deadline = time.monotonic() + BOOT_TIMEOUT
-        asked = "systemctl is-system-running --wait"
-        while self.run(vm.name, asked, False, BOOT_TIMEOUT).stdout.strip() not in ("running", "degraded"):
+        while not self._booted(vm, deadline - time.monotonic()):
             log = self.folder / f"{vm.name}.log"
             if machine.running(self._machine(vm)) is None or time.monotonic() > deadline:
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
                 raise LabError(f"{vm.name} did not boot within {BOOT_TIMEOUT} s. Last lines of {log}:\n{tail}")
             time.sleep(1)
+
+    def _booted(self, vm: Vm, patience: float) -> bool:
+        with contextlib.suppress(LabError):  # no end in time, of which the console tells more
+            asked = self.run(vm.name, "systemctl is-system-running --wait", False, patience)
+            return asked.stdout.strip() in ("running", "degraded")
+        return False
 
     def _key(self, name: str) -> Path:
         return self.folder / f"keys/{name}"
@@ -202,6 +207,8 @@ class Vms:
             "ansible_ssh_common_args": f"-F '{self.folder / 'ssh_config'}'",
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_timeout": 60,
+            # a busy machine may once not answer in time
+            "ansible_ssh_retries": 3,
         }
         hosts: dict[str, dict[str, str]] = {vm.name: {"manager": vm.manager} for vm in vms}
         members: dict[str, dict[str, str]] = {vm.name: {} for vm in vms if "etcd" in vm.also}
