@@ -21,6 +21,7 @@ class Fault:
     survived: int = 0
     bytes_lost: int | None = None  # None where nobody counts them
     unlike: list[str] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
 
     def outcome(self, moment: str, unlike: Sequence[str], bytes_lost: int | None) -> None:
         """Count what came of one try: what is not as after an undisturbed run, how much of what was there is gone."""
@@ -35,6 +36,7 @@ class Fault:
         self.counted += other.counted
         self.survived += other.survived
         self.unlike += other.unlike
+        self.measured += other.measured
         self._lose(other.bytes_lost)
 
     def _lose(self, bytes_lost: int | None) -> None:
@@ -65,6 +67,8 @@ def table(tests: Iterable[Element]) -> list[str]:
             name = f"{test.get('classname')}::{test.get('name')}" if test.get("name") else "a test that was interrupted"
             troubles.append(f"{name}: {trouble}")
     lines = [f"{'fault':<76}  tried  survived  bytes lost", *(rows[name].row() for name in sorted(rows))]
+    measured = [f"  {line}" for name in sorted(rows) for line in rows[name].measured]
+    lines += ["", "measured:", *measured] if measured else []
     return [*lines, *(["", "not as it should be:"] if troubles else []), *(f"  {trouble}" for trouble in troubles)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -44,8 +44,6 @@ open("/run/lab/sleepers-%%s" %% __import__("os").getpid(), "w").close()
 time.sleep(3600)
 """
 
-Measured = Callable[[str, str], None]
-
 
 def round_trips(fleet: Fleet, folder: Path) -> dict[str, float]:
     """Seconds of one round trip with nothing to change, of each module the median of seven."""
@@ -60,13 +58,13 @@ def round_trips(fleet: Fleet, folder: Path) -> dict[str, float]:
     return dict(zip(MODULES, (median(took[:ROUNDS]), median(took[ROUNDS:])), strict=True))
 
 
-def compare(fault: Fault, what: str, quiet: dict[str, float], loaded: dict[str, float]) -> str:
-    """Count whether it takes too many times as long with a load; returns the figures."""
+def compare(fault: Fault, what: str, quiet: dict[str, float], loaded: dict[str, float]) -> None:
+    """Count whether it takes too many times as long with a load, and keep the figures."""
     times = {module: loaded[module] / quiet[module] for module in MODULES}
     slow = [f"{module} takes {each:.1f} times as long" for module, each in times.items() if each > MOST]
     fault.outcome(what, slow, None)
     slower = ", ".join(f"{module} {each:.1f} times as long" for module, each in times.items())
-    return f"with {what} {told(loaded)}, quiet {told(quiet)}: {slower}"
+    fault.measured.append(f"with {what} {told(loaded)}, quiet {told(quiet)}: {slower}")
 
 
 def told(seconds: dict[str, float]) -> str:
@@ -84,7 +82,7 @@ def room_for_process_ids() -> Iterator[None]:
         PID_MAX.write_text(before)
 
 
-def test_forty_thousand_threads(fault: Fault, fleet: Fleet, tmp_path: Path, record_property: Measured) -> None:
+def test_forty_thousand_threads(fault: Fault, fleet: Fleet, tmp_path: Path) -> None:
     """A node has 40,000 threads: at most three times the round trip of a quiet one."""
     fault.tried += 1
     with room_for_process_ids():
@@ -103,11 +101,11 @@ def test_forty_thousand_threads(fault: Fault, fleet: Fleet, tmp_path: Path, reco
         assert there > PROCESSES * THREADS
         loaded = round_trips(fleet, tmp_path)
         fleet.lab.run(NODE, "pkill -KILL -f /root/sleepers.py")
-    record_property("measured", compare(fault, f"{there:,} threads", quiet, loaded))
+    compare(fault, f"{there:,} threads", quiet, loaded)
     assert fault.unlike == []
 
 
-def test_five_thousand_links(fault: Fault, fleet: Fleet, tmp_path: Path, record_property: Measured) -> None:
+def test_five_thousand_links(fault: Fault, fleet: Fleet, tmp_path: Path) -> None:
     """A node has 5,000 links: at most three times the round trip of a quiet one."""
     fault.tried += 1
     quiet = round_trips(fleet, tmp_path)
@@ -117,5 +115,5 @@ def test_five_thousand_links(fault: Fault, fleet: Fleet, tmp_path: Path, record_
     there = int(fleet.lab.run(NODE, "ip -o link | wc -l").stdout)
     assert there > LINKS
     loaded = round_trips(fleet, tmp_path)
-    record_property("measured", compare(fault, f"{there:,} links", quiet, loaded))
+    compare(fault, f"{there:,} links", quiet, loaded)
     assert fault.unlike == []

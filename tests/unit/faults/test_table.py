@@ -73,3 +73,11 @@ def test_reports_are_read_and_a_missing_one_is_named(tmp_path: Path, capsys):
     assert "reboot" in printed
     assert f"{missing}: not there" in printed
     assert main([str(missing)]) == 1
+
+
+def test_what_was_measured_stands_below_the_rows():
+    parts = [tried("threads", ([], None)), tried("links", ([], None))]
+    for part in parts:
+        part.measured.append(f"with 5,000 {part.name} 1.3 times as long")
+    lines = table([case(part.name, part) for part in parts])
+    assert lines[-4:] == ["", "measured:", *(f"  with 5,000 {name} 1.3 times as long" for name in ("links", "threads"))]
