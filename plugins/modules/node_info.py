@@ -152,7 +152,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
 from ..module_utils._node import paths
-from ..module_utils._node.run import TRAPS, argument_spec, inform, probe
+from ..module_utils._node.run import inform, probe
+from ..module_utils._node.traps import TRAPS, argument_spec
 
 
 def main() -> None:
