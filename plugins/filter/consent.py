@@ -10,7 +10,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 
 from ..module_utils._core.plan import CONSENTS
-from ..module_utils._node.run import ON_NODES
+from ..module_utils._node.traps import ON_NODES
 
 
 def consents(words: str | Iterable[str], on_nodes: bool = False) -> list[str]:

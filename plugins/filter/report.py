@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 from ..module_utils._kube.traps import CLUSTER_TRAPS
-from ..module_utils._node.run import TRAPS
+from ..module_utils._node.traps import TRAPS
 from ..plugin_utils._report import cluster
 from ..plugin_utils._report.disruptions import disruptions
 from ..plugin_utils._report.findings import count, everywhere

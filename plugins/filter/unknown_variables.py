@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Callable
 
 from ..module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
-from ..module_utils._node.run import TRAPS
+from ..module_utils._node.traps import TRAPS
 
 # Those of the playbooks, and of the role report.
 OTHER_VARIABLES = (

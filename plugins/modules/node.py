@@ -159,7 +159,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
-from ..module_utils._node.run import TRAPS, acting_spec, argument_spec, harden, restore
+from ..module_utils._node.run import harden, restore
+from ..module_utils._node.traps import TRAPS, acting_spec, argument_spec
 
 
 def main() -> None:

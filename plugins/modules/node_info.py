@@ -17,9 +17,10 @@ options:
     description:
       - Measure the largest packet that really passes on the paths of O(paths_to), and do nothing else. The result has
         them as RV(facts.paths), and findings for those that carry less than both of their ends are set to.
-      - Sends ICMP echo requests that may not be cut into pieces. Two where the path is well, up to 40 where
-        an unusual size passes (30 where O(paths_to[].mtu) is 1500, 34 where it is 9000); at most 50 a second. Up to 24
-        paths are measured, and none is begun after 45 seconds; the last one may take 17 more.
+      - Sends ICMP echo requests that may not be cut into pieces. Two where the path is well, up to 44 where
+        an unusual size passes (34 where O(paths_to[].mtu) is 1500, 38 where it is 9000), twice as many where packets
+        are lost by chance, too; at most 50 a second. Up to 24 paths are measured, and none is begun after 45 seconds;
+        the last one may take 19 more, or 38 where packets are lost by chance.
       - Without it, or a trap, there is nothing to do, and that is an error.
     type: bool
   paths_to:
@@ -151,7 +152,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
 from ..module_utils._node import paths
-from ..module_utils._node.run import TRAPS, argument_spec, inform, probe
+from ..module_utils._node.run import inform, probe
+from ..module_utils._node.traps import TRAPS, argument_spec
 
 
 def main() -> None:

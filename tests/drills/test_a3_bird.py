@@ -25,6 +25,11 @@ def told(lab: Lab) -> dict[str, Any]:
     return {event["event"]: event for event in reversed(events(lab, "node1"))}
 
 
+def answers(lab: Lab) -> float:
+    """Seconds until bird answers on its socket."""
+    return bird_load.answer(lab, "node1", "bird")
+
+
 def test_a_spinning_bird_is_killed_and_its_peers_keep_its_routes(fleet: Fleet, account: Account) -> None:
     """A3: pods came and went for weeks, and bird took a whole core to look up interfaces that are gone.
 
@@ -47,7 +52,7 @@ def test_a_spinning_bird_is_killed_and_its_peers_keep_its_routes(fleet: Fleet, a
     share = bird_load.spin(lab, "node1", old, 95)
     assert share >= THRESHOLD
     # one that is asked in the second between two scans answers at once
-    answer = next(each for each in (bird_load.answer(lab, "node1", "bird") for _ in range(8)) if each > 2)
+    answer = bird.first(lambda: answers(lab), lambda seconds: seconds > 2, "an answer that takes more than 2 s", 120)
     account.before(f"bird took {share:g} % of a core, and answered on its socket after {answer:.1f} s")
 
     with bird.RouteWatch(lab, PEERS) as watch:
@@ -68,7 +73,9 @@ def test_a_spinning_bird_is_killed_and_its_peers_keep_its_routes(fleet: Fleet, a
     assert watch.withdrawn(BLOCK) == []
     account.after(f"no kernel's route to {BLOCK} was withdrawn, of {', '.join(PEERS)}")
 
-    share, answer = bird_load.share(lab, "node1", new, 10), bird_load.answer(lab, "node1", "bird")
-    assert share < THRESHOLD / 2
-    assert answer < 2
+    # others take of this machine, too; one that spins would have its core in each of these looks
+    share = bird.first(
+        lambda: bird_load.share(lab, "node1", new, 10), lambda taken: taken < THRESHOLD / 2, "half of the threshold"
+    )
+    answer = bird.first(lambda: answers(lab), lambda seconds: seconds < 2, "an answer in less than 2 s")
     account.after(f"the new bird takes {share:g} % with the same links, and answers after {answer:.1f} s")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._node.run import TRAPS
+from ansible_collections.nodeward.calico.plugins.module_utils._node.traps import TRAPS
 
 from tests.fleet.fleet import LACKS_PYROUTE2, NODES, Fleet, Run
 

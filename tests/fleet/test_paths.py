@@ -74,8 +74,8 @@ def test_a_path_that_carries_less_is_named_from_both_ends(fleet: Fleet) -> None:
 
     well = audit(fleet, ASKED)
     assert [found(well, node) for node in NODES] == [[], [], []]
-    assert {(path["node"], path["passes"], path["packets"]) for path in over(well, "node1", "eth0")} == {
-        ("node2", 1500, 2),
-        ("node3", 1500, 2),
-    }
+    to = over(well, "node1", "eth0")
+    assert {path["node"]: path["passes"] for path in to} == {"node2": 1500, "node3": 1500}
+    # two sizes, each of which may be tried twice: an answer is late now and then on a machine that is busy
+    assert all(2 <= path["packets"] <= 4 for path in to), to
     assert {node: fleet.look(node) for node in NODES} == before

@@ -36,6 +36,16 @@ def until(seen: Callable[[], object], what: str, seconds: float = 60) -> float:
     return time.monotonic() - start
 
 
+def first(look: Callable[[], float], fits: Callable[[float], bool], what: str, seconds: float = 60) -> float:
+    """Measure anew until it fits, and return that. Too long is an AssertionError that says what was measured."""
+    start = time.monotonic()
+    seen = [look()]
+    while not fits(seen[-1]):
+        assert time.monotonic() < start + seconds, f"not within {seconds:g} s: {what}; measured: {seen}"
+        seen.append(look())
+    return seen[-1]
+
+
 def start(lab: Lab, nodes: Sequence[str]) -> float:
     """Start BIRD on these nodes and wait for their full mesh; how long that took, in seconds."""
     for node in nodes:

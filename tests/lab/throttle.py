@@ -1,4 +1,8 @@
-"""Give a node less of this machine than it asks for: of its processor, or of its disk. Control groups (v1) do it."""
+"""Give a node less of this machine than it asks for: of its processor, or of its disk. Control groups (v1) do it.
+
+In version 1 each controller has a tree of its own: a process may be taken into a group of ours for one of them, and
+stays in its unit's for systemd. Version 2 has one tree: there limits would have to be set on the units' own groups.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,8 @@ def _group(
     """Hold the processes in a group of their own; what they start is in it as well."""
     group = _GROUPS / controller / f"{lab.netns(node).name}-throttle"
     if not group.parent.is_dir():
-        raise LabError(f"there is no {group.parent}: this needs control groups of version 1")
+        remedy = "boot Debian 12 with systemd.unified_cgroup_hierarchy=0 (kernel command line)"
+        raise LabError(f"there is no {group.parent}: this needs control groups of version 1; {remedy}")
     group.mkdir(exist_ok=True)
     try:
         for name, text in settings.items():

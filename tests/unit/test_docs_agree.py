@@ -18,7 +18,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
 from ansible_collections.nodeward.calico.plugins.module_utils._node import paths
-from ansible_collections.nodeward.calico.plugins.module_utils._node.run import (
+from ansible_collections.nodeward.calico.plugins.module_utils._node.traps import (
     CLUSTER_TAGS,
     TRAPS,
     acting_spec,

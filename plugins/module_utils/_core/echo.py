@@ -13,8 +13,8 @@ import time
 
 from .errors import NodewardError
 
-# What comes back: the answer, nothing within the patience, or the node's own kernel does not let it out (its link or
-# its route is smaller, or there is no way).
+# What comes back: the answer, nothing within the patience (another try may help), or the node's own kernel does not let
+# it out (its link or its route is smaller, or there is no way).
 ANSWERED, LOST, NOT_SENT = "answered", "lost", "not sent"
 
 # include/uapi/linux/in.h and in6.h; Python's socket module has not all of them.
@@ -27,6 +27,8 @@ _IP_HEADER = {4: 20, 6: 40}
 _REQUEST, _ANSWER = {4: 8, 6: 128}, {4: 0, 6: 129}
 SMALLEST = 64  # bytes; room for the headers of both versions and what tells an answer from others
 LARGEST = 65535  # bytes; what the field for the length of an IPv4 packet holds (RFC 791)
+# Packets that are looked at after the patience: a socket's buffer of the usual size (net.core.rmem_default) has fewer.
+_LATE = 1000
 
 
 def echo(address: str, size: int, patience: float) -> str:
@@ -52,8 +54,9 @@ def echo(address: str, size: int, patience: float) -> str:
     with opened as sender:
         try:
             sender.sendto(_packet(version, body), (address, 0))
-        except OSError:  # too large for its link, no way there, a link that is down, no room to queue it
-            return NOT_SENT
+        except OSError as error:
+            # no room to queue it is as on a full link further on; else too large for its link, no way there, link down
+            return LOST if error.errno == errno.ENOBUFS else NOT_SENT
         return ANSWERED if _is_answered(sender, version, told, time.monotonic() + patience) else LOST
 
 
@@ -85,14 +88,20 @@ def _checksum(data: bytes) -> int:
 
 
 def _is_answered(sender: socket.socket, version: int, told: bytes, until: float) -> bool:
-    """Read what comes, all ICMP that the node gets, until the answer to ours is there or the time is over."""
-    while True:
+    """Read what comes, all ICMP that the node gets, until the answer to ours is there or the time is over.
+
+    What came by then counts: a process that got no processor meanwhile finds its answer later than it was there.
+    """
+    late = 0
+    while late < _LATE:
         left = until - time.monotonic()
-        if left <= 0 or not select.select([sender], [], [], left)[0]:
-            return False
+        late += left <= 0
+        if not select.select([sender], [], [], max(left, 0))[0]:
+            break
         received = sender.recv(65535)
         # only IPv4 comes with the header of IP, whose length is in its first byte (raw(7))
         start = (received[0] & 0x0F) * 4 if version == 4 else 0
         body = start + _HEADER.size
         if received[start : start + 1] == bytes([_ANSWER[version]]) and received[body : body + len(told)] == told:
             return True
+    return False

@@ -45,6 +45,10 @@ TIMED_OUT = 124  # the exit status of timeout(1) then
 RunCommand = Callable[[list[str]], tuple[int, str, str]]
 
 
+class UnfinishedError(NodewardError):
+    """A command that could not be started, or was ended as it took too long. Quotes nothing that it printed."""
+
+
 class Host(Protocol):
     """What observe and the verbs may ask of a node. All paths are absolute."""
 
@@ -112,7 +116,10 @@ class Host(Protocol):
         """Return the time in seconds since 1970."""
 
     def run(self, command: Sequence[str], patience: float = COMMAND_PATIENCE) -> str:
-        """Return what a command printed. Raises NodewardError when it fails or takes ``patience`` seconds."""
+        """Return what a command printed.
+
+        Raises NodewardError when it fails, and of that UnfinishedError when it is not through in ``patience`` seconds.
+        """
 
     def send_http(self, request: Request) -> Answer:
         """Send a request. Raises NodewardError where nobody answers."""
@@ -260,13 +267,13 @@ class LocalHost:
         try:
             code, output, errors = self._run_command(["timeout", "--kill-after=5", f"{patience:g}", *command])
         except OSError as error:
-            raise NodewardError(
+            raise UnfinishedError(
                 what=f"the command cannot be started: {error.strerror or error}",
                 where=words,
                 remedy="Run it on the node; where no process can start, see what holds the process ids",
             ) from error
         if code == TIMED_OUT:
-            raise NodewardError(
+            raise UnfinishedError(
                 what=f"the command was ended, as it took more than {patience:g} s",
                 where=words,
                 remedy="Run it on the node and see what it waits for, then run again",

@@ -24,7 +24,6 @@ SECTIONS = {
     "infiniband": ("infiniband",),
 }
 
-_PATIENCE = 30  # seconds; some hundredths were measured
 _FIELDS = "UUID,TYPE,AUTOCONNECT,AUTOCONNECT-PRIORITY,DEVICE,FILENAME"
 
 
@@ -108,7 +107,7 @@ def require_loaded(host: Host, path: str) -> None:
 
 
 def _nmcli(host: Host, *words: str) -> str:
-    return host.run(["nmcli", *words], _PATIENCE)
+    return host.run(["nmcli", *words])
 
 
 def _not_loaded(path: str, why: str) -> NodewardError:

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any
 
 from .._core import journal, saved_plan
 from .._core.apply import Settled, apply, check, check_restore
@@ -16,104 +15,20 @@ from .._core.errors import NodewardError
 from .._core.files import BYTES_SURVIVE, ENCODING
 from .._core.host import Host, LocalHost
 from .._core.links import MissingPackageError
-from .._core.plan import CONSENTS, Plan, Refusal
+from .._core.plan import Plan, Refusal
 from .._core.verbs import Change, describe, diff
-from . import (
-    bird_watchdog,
-    cni_token,
-    etcd_defrag,
-    etcd_timing,
-    health,
-    house_folders,
-    journal_findings,
-    link_mtu,
-    paths,
-    pid_limits,
-    process_metrics,
-    surroundings,
-)
+from . import health, house_folders, journal_findings, link_mtu, paths, surroundings
 from . import restore as way_back
+from .traps import ALL_TAGS, ON_NODES, TRAPS, TRIED, chosen
 
-# Traps of the cluster, which have nothing to do on a node: a run for them alone is none that was mistyped.
-CLUSTER_TAGS = ("calico_mtu", "calico_probes")
 # What of a node such a trap has to know, by its tag.
 NEEDED = {"calico_mtu": "link_mtu"}
-
-# Words that Ansible puts into ansible_run_tags and ansible_skip_tags for more than one tag.
-ALL_TAGS = {"all", "tagged"}
 
 # The API server's static pod (kubeadm, kubespray) tells a node of the control plane.
 CONTROL_PLANE = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 # What the code that runs on nodes is written for.
 PYTHON = (3, 9)
-
-# What a node does where it is allowed; the other words are for modules that look at a whole cluster.
-ON_NODES = ("kubelet_restart", "uplink_change", "pod_veth_change", "exporter_install")
-
-# How alike a tag is to the name of a trap before it is taken for a mistake; other tags are other people's.
-ALIKE = 0.8
-
-
-class Trap(Protocol):
-    """What the Python module of a node trap holds."""
-
-    OPTIONS: dict[str, dict[str, Any]]
-    ALLOWS: tuple[str, ...]  # the words of consent that its changes may need
-    Policy: Any  # a dataclass whose fields are the options
-
-    def observe(self, host: Host, /) -> Any: ...
-
-    def plan(self, facts: Any, policy: Any, /) -> Plan: ...
-
-    def shown(self, facts: Any, policy: Any = None, /) -> dict[str, Any]:
-        """Shape the facts for results; no ``policy`` where nothing is wanted, as in a restore."""
-
-    def guard(
-        self, facts: Any, changes: Sequence[Change], policy: Any = None, pending: Sequence[Change] = (), /
-    ) -> Iterable[Refusal]:
-        """Name the changes of a restore that would harm what runs now, while those of ``pending`` wait."""
-
-    def going_back(self, facts: Any, changes: Sequence[Change], policy: Any, /) -> Plan:
-        """Plan these changes of a restore in the order in which none harms, without what is no longer ours to set."""
-
-
-TRAPS: dict[str, Trap] = {
-    pid_limits.TRAP: pid_limits,
-    link_mtu.TRAP: link_mtu,
-    bird_watchdog.TRAP: bird_watchdog,
-    cni_token.TRAP: cni_token,
-    etcd_timing.TRAP: etcd_timing,
-    etcd_defrag.TRAP: etcd_defrag,
-    process_metrics.TRAP: process_metrics,
-}
-
-# Traps that look whether a thing which is no part of the cluster does worse after their changes. Then these are put
-# back with a finding, which is no error: everything else is done.
-TRIED = {process_metrics.TRAP: process_metrics.attempt}
-
-
-def argument_spec() -> dict[str, dict[str, Any]]:
-    """Return the options of node and node_info; the traps' defaults stand here and nowhere else."""
-    traps = {name: {"type": "dict", "options": trap.OPTIONS} for name, trap in TRAPS.items()}
-    return {
-        **traps,
-        "tags": {"type": "list", "elements": "str", "default": ["all"]},
-        "skip_tags": {"type": "list", "elements": "str", "default": []},
-    }
-
-
-def acting_spec() -> dict[str, dict[str, Any]]:
-    """Return the options that only node has."""
-    return {
-        "state": {"type": "str", "choices": ["hardened", "restored"], "default": "hardened"},
-        "allow": {"type": "list", "elements": "str", "choices": list(CONSENTS), "default": []},
-        "plan": {
-            "type": "dict",
-            "default": {},
-            "options": {"node": {"type": "str"}, "saved": {"type": "raw"}},
-        },
-    }
 
 
 def inform(params: Mapping[str, Any], host: LocalHost) -> dict[str, Any]:
@@ -171,7 +86,7 @@ def harden(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dict
         done = Plan(now) if check_mode else _applied(now, params, host, settled)
     result = _result(plan + Plan(findings=done.findings), done.changes, pending, facts, host)
     if name and not saved:
-        policies = {trap: params[trap] for trap in _names(params)}
+        policies = {trap: params[trap] for trap in chosen(params)}
         result["plan"] = saved_plan.to_save(name, policies, plan.changes, plan.missing)
     return result
 
@@ -193,7 +108,7 @@ def restore(params: Mapping[str, Any], host: LocalHost, check_mode: bool) -> dic
     if any(saved_plan.asked(params)):
         raise NodewardError("a way back has no saved plan", "plan", "Leave it out: the journal is what restore goes by")
     with _reading(), nullcontext() if check_mode else host.lock():
-        names = _names(params)
+        names = chosen(params)
         try:
             known = way_back.observe(journal.decode(host.read_text(journal.PATH)), host, names)
         except MissingPackageError as error:
@@ -264,13 +179,6 @@ def _raise(refusals: Sequence[Refusal]) -> None:
         )
 
 
-def selected(given: Collection[str], tags: Collection[str], skip_tags: Collection[str]) -> list[str]:
-    """Return the traps that a run with these tags is about, in the order of TRAPS."""
-    wanted = given if ALL_TAGS & set(tags) else set(given) & set(tags)
-    left_out = set(TRAPS) if ALL_TAGS & set(skip_tags) else set(skip_tags)
-    return [name for name in TRAPS if name in wanted and name not in left_out]
-
-
 def _asks_rules(tags: Collection[str], skip_tags: Collection[str]) -> bool:
     return bool({*ALL_TAGS, surroundings.NAME} & set(tags)) and not {*ALL_TAGS, surroundings.NAME} & set(skip_tags)
 
@@ -314,16 +222,9 @@ def _obstacles(plan: Plan, host: LocalHost) -> Plan:
     return Plan()
 
 
-def _names(params: Mapping[str, Any], beside: Sequence[str] = ()) -> list[str]:
-    given = [name for name in TRAPS if params.get(name) is not None]
-    names = selected(given, params["tags"], params["skip_tags"])
-    _require_tags_that_say_something(names, given, params["tags"], params["skip_tags"], (*CLUSTER_TAGS, *beside))
-    return names
-
-
 def _plan(params: Mapping[str, Any], host: LocalHost, beside: Sequence[str] = ()) -> tuple[Plan, dict[str, Any]]:
     plan, facts = Plan(findings=(*journal_findings.unreadable(host), *journal_findings.kept(host))), {}
-    for name in _names(params, beside):
+    for name in chosen(params, beside):
         trap = TRAPS[name]
         observed = trap.observe(host)
         policy = trap.Policy(**params[name])
@@ -334,23 +235,6 @@ def _plan(params: Mapping[str, Any], host: LocalHost, beside: Sequence[str] = ()
         if tag in params["tags"] and name not in facts and params[name] is not None:
             facts[name] = TRAPS[name].shown(TRAPS[name].observe(host), TRAPS[name].Policy(**params[name]))
     return plan, facts
-
-
-def _require_tags_that_say_something(
-    names: Sequence[str], given: Sequence[str], tags: Sequence[str], skip_tags: Sequence[str], beside: Sequence[str]
-) -> None:
-    """Refuse tags that leave nothing, or are nearly a trap's name: neither may pass for a run as it was meant."""
-    known = (*TRAPS, *beside)
-    mistyped = [
-        word for word in (*tags, *skip_tags) if word not in known and get_close_matches(word, known, cutoff=ALIKE)
-    ]
-    if mistyped or (not names and not set(tags) & set(beside)):
-        without = f", without {', '.join(skip_tags)}" if skip_tags else ""
-        raise NodewardError(
-            what=f"no trap is called {', '.join(mistyped)}" if mistyped else "no trap is left to run",
-            where=f"tags {', '.join(tags)}{without}",
-            remedy=f"Name one of {', '.join(given)} with --tags, or leave the tags out",
-        )
 
 
 def _displayable(result: dict[str, Any]) -> dict[str, Any]:

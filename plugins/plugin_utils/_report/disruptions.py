@@ -9,7 +9,7 @@ from typing import Any
 
 from ...module_utils._core.plan import CONSENTS
 from ...module_utils._kube import exporter_findings, probes
-from ...module_utils._node.run import ON_NODES
+from ...module_utils._node.traps import ON_NODES
 
 PAUSE = 30  # seconds after the first node, harden_pause
 

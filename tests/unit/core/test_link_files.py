@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import netplan, network_manager
 from ansible_collections.nodeward.calico.plugins.module_utils._core.apply import PutBackError, apply
@@ -181,6 +183,33 @@ def test_no_error_tells_what_netplan_quotes():
     with pytest.raises(NodewardError) as failed:
         netplan.generate(node)
     assert failed.value.what == "netplan generate fails"
+
+
+UNFINISHED: list[tuple[str, int | OSError, str, str]] = [
+    ("too long", 124, "the command was ended, as it took more than 150 s", "see what it waits for"),
+    ("no process can start", OSError(errno.EAGAIN, "Resource temporarily unavailable"),
+     "the command cannot be started: Resource temporarily unavailable", "see what holds the process ids"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ask", [netplan.generate, netplan.merged, network_manager.profiles])
+@pytest.mark.parametrize(
+    ("ends", "what", "remedy"), [case[1:] for case in UNFINISHED], ids=[case[0] for case in UNFINISHED]
+)
+def test_a_command_that_was_not_through_has_no_file_blamed(ask, ends, what, remedy):
+    """It printed hunter2, and had as long as any other command."""
+
+    def run_command(_command: list[str]) -> tuple[int, str, str]:
+        if isinstance(ends, OSError):
+            raise ends
+        return ends, "hunter2", "hunter2"
+
+    with pytest.raises(NodewardError) as failed:
+        ask(LocalHost(run_command=run_command))
+    assert failed.value.what == what
+    assert failed.value.where.split()[0] in ("netplan", "nmcli")
+    assert remedy in failed.value.remedy
+    assert "hunter2" not in str(failed.value)
 
 
 def test_nothing_is_generated_where_netplan_is_no_more():

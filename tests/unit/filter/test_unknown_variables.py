@@ -8,7 +8,7 @@ import pytest
 import yaml
 from ansible_collections.nodeward.calico.plugins.filter.unknown_variables import FilterModule, unknown_variables
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.traps import ACCESS, CLUSTER_TRAPS
-from ansible_collections.nodeward.calico.plugins.module_utils._node.run import TRAPS
+from ansible_collections.nodeward.calico.plugins.module_utils._node.traps import TRAPS
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.errors impor
 from ansible_collections.nodeward.calico.plugins.module_utils._core.journal import Entry, Journal
 from ansible_collections.nodeward.calico.plugins.module_utils._core.links import Link, MissingPackageError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan, Refusal
-from ansible_collections.nodeward.calico.plugins.module_utils._node import restore, run
+from ansible_collections.nodeward.calico.plugins.module_utils._node import restore, run, traps
 
 from tests.unit.node.whole_node import FILES, PID_MAX, RootHost, params, tree
 
@@ -123,7 +123,7 @@ def test_no_journal_is_nothing_to_restore(host):
 
 
 def test_a_trap_that_is_left_out_keeps_its_entries(tmp_path, host, monkeypatch):
-    monkeypatch.setitem(run.TRAPS, "other", run.TRAPS["pid_limits"])
+    monkeypatch.setitem(traps.TRAPS, "other", traps.TRAPS["pid_limits"])
     run.harden({**params(), "other": None}, host, check_mode=False)
     before = content(tmp_path)
     assert back(host, other=params()["pid_limits"], tags=["other"])["changed"] is False
@@ -288,7 +288,7 @@ def test_what_is_harmless_only_with_what_waits_waits_too(tmp_path, host, monkeyp
         if [change.target for change in changes] == ["file /etc/tunnel"]:
             yield Refusal("pid_limits", "the tunnel would be larger than its uplink", "tunnel", "Allow it")
 
-    monkeypatch.setattr(run.TRAPS["pid_limits"], "guard", guard)
+    monkeypatch.setattr(traps.TRAPS["pid_limits"], "guard", guard)
     for name in ("uplink", "tunnel"):
         (tmp_path / f"etc/{name}").write_text("b")
     kept = {"file /etc/tunnel": Entry("pid_limits", "a", "b"),

@@ -12,7 +12,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core import journ
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import Reason, WriteFile
-from ansible_collections.nodeward.calico.plugins.module_utils._node import metrics_findings, run
+from ansible_collections.nodeward.calico.plugins.module_utils._node import metrics_findings, run, traps
 
 from tests.unit.node.whole_node import FILES, PID_MAX, host, params, tree
 
@@ -116,7 +116,7 @@ class Disruptive:
 
 
 def test_what_disrupts_is_only_planned(tmp_path, host, monkeypatch):
-    monkeypatch.setitem(run.TRAPS, "k", Disruptive)
+    monkeypatch.setitem(traps.TRAPS, "k", Disruptive)
     given: dict[str, Any] = {
         "pid_limits": None,
         "link_mtu": None,
@@ -134,7 +134,7 @@ def test_what_disrupts_is_only_planned(tmp_path, host, monkeypatch):
 
 
 def test_what_disrupts_is_done_with_consent(tmp_path, host, monkeypatch):
-    monkeypatch.setitem(run.TRAPS, "k", Disruptive)
+    monkeypatch.setitem(traps.TRAPS, "k", Disruptive)
     given: dict[str, Any] = {
         "pid_limits": None,
         "link_mtu": None,
@@ -175,8 +175,8 @@ SELECTIONS = [
     ("given", "tags", "skip_tags", "wanted"), [case[1:] for case in SELECTIONS], ids=[case[0] for case in SELECTIONS]
 )
 def test_traps_selected_by_tags(monkeypatch, given, tags, skip_tags, wanted):
-    monkeypatch.setattr(run, "TRAPS", dict.fromkeys("ab", Disruptive))
-    assert run.selected(given, tags, skip_tags) == wanted
+    monkeypatch.setattr(traps, "TRAPS", dict.fromkeys("ab", Disruptive))
+    assert traps.selected(given, tags, skip_tags) == wanted
 
 
 @pytest.mark.parametrize(
