@@ -121,6 +121,12 @@ def unlike(good: State, now: State) -> list[str]:
     return [f"{place}: {line}" for place in places for line in different(good.get(place, []), now.get(place, []))]
 
 
+def with_next(names: list[str], words: str) -> list[int]:
+    """Return the numbers of the tasks that have these words in their names, and of those that follow them."""
+    about = [number for number, name in enumerate(names, 1) if words in name]
+    return sorted({each for number in about for each in (number, number + 1) if each <= len(names)})
+
+
 def on_nodes(fleet: Fleet) -> State:
     """Return the files of the lab's nodes, with what runs on them."""
     looks = {node: [*fleet.look(node), *fleet.lab.run(node, RUNNING).stdout.splitlines()] for node in NODES}
@@ -177,6 +183,10 @@ class PlansArena(NodesArena):
         self._plans = fleet.folder / "plans"
         self._consent = self.words
         self.words = (*self._consent, "-e", f"harden_apply_plan={self._plans}")
+
+    def tasks(self, names: list[str]) -> list[int]:
+        """Those that work on the nodes, and what follows each: all others do what they do without plans."""
+        return with_next(names, "Observe, plan, and apply")
 
     def fresh(self) -> None:
         super().fresh()
@@ -263,9 +273,7 @@ class KubeadmArena(EtcdArena):
 
     def tasks(self, names: list[str]) -> list[int]:
         """Those that are about the ConfigMaps, and what follows each: all others are another arena's."""
-        about = [number for number, name in enumerate(names, 1) if "kubeadm's ConfigMap" in name]
-        assert len(about) == len((KUBELET_MAP, "kubeadm-config")), names
-        return sorted({each for number in about for each in (number, number + 1) if each <= len(names)})
+        return with_next(names, "kubeadm's ConfigMap")
 
     def state(self) -> State:
         maps = {name: [str(pair) for pair in data.items()] for name, data in in_config_maps(self.server).items()}

@@ -25,8 +25,8 @@ ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
     "Calico": lambda fleet, _folder: CalicoArena(fleet),
     "kubeadm's ConfigMaps": KubeadmArena,
 }
-# Each of a run's tasks is in one of so many tests: workers share them. Few are about the ConfigMaps.
-PARTS = {"kubeadm's ConfigMaps": 1}
+# Each of a run's tasks is in one of so many tests: workers share them. Few are about the ConfigMaps, or of plans.
+PARTS = {"kubeadm's ConfigMaps": 1, "saved plans": 2}
 TESTS = {
     f"{name} {first + 1} of {parts}": (name, (first, parts))
     for name in ARENAS
