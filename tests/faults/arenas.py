@@ -13,7 +13,7 @@ from tests.faults.table import Fault
 from tests.fleet.etcd_lab import EtcdLab, Writer
 from tests.fleet.fleet import NODES, Fleet, Playbooks, Run
 from tests.fleet.killing import different
-from tests.fleet.kubeadm import KUBELET_MAP, config_map, in_config_maps, join
+from tests.fleet.kubeadm import config_map, in_config_maps, join
 from tests.lab.cluster import CNI_KUBECONFIG, Cluster
 from tests.lab.host import LabError
 from tests.unit.kube.test_kubeadm_args import MAP as KUBEADM_MAP
