@@ -6,17 +6,28 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.faults.arenas import TASK, Arena, CalicoArena, EtcdArena, KubeadmArena, NodesArena, PlansArena, ends_well
+from tests.faults.arenas import (
+    TASK,
+    Arena,
+    CalicoArena,
+    EtcdArena,
+    KubeadmArena,
+    NodesArena,
+    PlansArena,
+    State,
+    ends_well,
+)
 from tests.faults.table import Fault
 from tests.fleet.fleet import Fleet
 from tests.fleet.killing import kill_when_printed
 
 # of ANSIBLE_LOG_PATH
-BEGINS = re.compile(r"^(\d\S+ \S+) .*\| (?:PLAY RECAP|(TASK) \[)", re.MULTILINE)
+BEGINS = re.compile(r"^(\d\S+ \S+) .*\| (?:PLAY RECAP|TASK \[)", re.MULTILINE)
 HARDEN = "nodeward.calico.harden"
 ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
     "nodes": lambda fleet, _folder: NodesArena(fleet),
@@ -25,13 +36,11 @@ ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
     "Calico": lambda fleet, _folder: CalicoArena(fleet),
     "kubeadm's ConfigMaps": KubeadmArena,
 }
-# Each of a run's tasks is in one of so many tests: workers share them. Few are about the ConfigMaps, or of plans.
-PARTS = {"kubeadm's ConfigMaps": 1, "saved plans": 2}
+# The tasks of a run are shared out between so many tests, and those between workers. Few are about the ConfigMaps, or
+# of plans.
+PARTS = {"nodes": 6, "saved plans": 2, "etcd": 6, "Calico": 6, "kubeadm's ConfigMaps": 1}
 TESTS = {
-    f"{name} {first + 1} of {parts}": (name, (first, parts))
-    for name in ARENAS
-    for parts in [PARTS.get(name, 6)]
-    for first in range(parts)
+    f"{name} {first + 1} of {parts}": (name, (first, parts)) for name, parts in PARTS.items() for first in range(parts)
 }
 
 
@@ -43,49 +52,53 @@ def arena(request: pytest.FixtureRequest, fleet: Fleet, tmp_path: Path) -> Itera
 
 
 @pytest.mark.parametrize(("arena", "part"), TESTS.values(), ids=TESTS, indirect=["arena"])
-def test_the_controller_killed_at_every_task(
-    fault: Fault, arena: Arena, part: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_controller_killed_at_every_task(fault: Fault, arena: Arena, part: tuple[int, int]) -> None:
     """The controller is killed at every task in turn."""
+    good, output = arena.undisturbed()
+    first, parts = part
+    numbers = arena.tasks([task.name for task in _tasks(output)])[first::parts]
+    _killed(fault, arena, good, [(number, 0.0) for number in numbers])
+
+
+@pytest.mark.parametrize("arena", ARENAS, indirect=True)
+def test_the_controller_killed_in_the_middle_of_tasks(
+    fault: Fault, arena: Arena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The controller is killed in the middle of each task that changes something."""
     log = tmp_path / "times.log"
     with monkeypatch.context() as environment:
-        environment.setenv("ANSIBLE_LOG_PATH", str(log))  # where each line has its time
+        environment.setenv("ANSIBLE_LOG_PATH", str(log))
         good, output = arena.undisturbed()
-    first, parts = part
-    moments = _moments(arena, _tasks(output, log.read_text()))[first::parts]
+    tasks = _tasks(output)
+    seconds = _durations(log.read_text())[-len(tasks) :]
+    numbers = [number for number in arena.tasks([task.name for task in tasks]) if tasks[number - 1].changed]
+    _killed(fault, arena, good, [(number, seconds[number - 1] / 2) for number in numbers])
+
+
+def _killed(fault: Fault, arena: Arena, good: State, moments: list[tuple[int, float]]) -> None:
+    """Try each moment: a task's number, and seconds after its beginning."""
     assert moments, "no task to be killed at"
     for number, after in moments:
+        command = arena.fleet.command(HARDEN, *arena.words)
         words = f"task {number}" + (f", {after:.1f} s later" if after else "")
-        ends_well(arena, fault, words, lambda: _kill(arena, number, after), good)  # noqa: B023
+        ends_well(arena, fault, words, lambda: kill_when_printed(command, TASK, number, after), good)  # noqa: B023
     assert (fault.tried, fault.survived, fault.unlike) == (len(moments), len(moments), [])
 
 
 @dataclass(frozen=True)
 class _Task:
     name: str
-    seconds: float
     changed: bool
     """Whether it changed something on a node, or of the cluster."""
 
 
-def _tasks(output: str, log: str) -> list[_Task]:
-    """Return the tasks of the last run of a log, with what the run printed."""
+def _tasks(output: str) -> list[_Task]:
+    """Return the tasks that a run printed."""
     printed = [block.partition("]") for block in output.split(TASK)[1:]]
-    begun = [(datetime.fromisoformat(time.replace(",", ".")), task) for time, task in BEGINS.findall(log)]
-    begun = begun[-len(printed) - 1 :]  # and the recap
-    assert [bool(task) for _time, task in begun] == [True] * len(printed) + [False]
-    return [
-        _Task(name, (until - since).total_seconds(), "\nchanged: [" in rest)
-        for (name, _, rest), (since, _), (until, _) in zip(printed, begun, begun[1:], strict=False)
-    ]
+    return [_Task(name, "\nchanged: [" in rest) for name, _, rest in printed]
 
 
-def _moments(arena: Arena, tasks: list[_Task]) -> list[tuple[int, float]]:
-    """Return when to kill: at each task's beginning, and in the middle of those that change something."""
-    numbers = arena.tasks([task.name for task in tasks])
-    changing = [number for number in numbers if tasks[number - 1].changed]
-    return [*((number, 0.0) for number in numbers), *((number, tasks[number - 1].seconds / 2) for number in changing)]
-
-
-def _kill(arena: Arena, number: int, after: float) -> None:
-    kill_when_printed(arena.fleet.command(HARDEN, *arena.words), TASK, number, after)
+def _durations(log: str) -> list[float]:
+    """Return the seconds of each task, by the times of ANSIBLE_LOG_PATH; the last one ends with the recap."""
+    begun = [datetime.fromisoformat(time.replace(",", ".")) for time in BEGINS.findall(log)]
+    return [(until - since).total_seconds() for since, until in pairwise(begun)]
