@@ -30,10 +30,11 @@ grep . /sys/class/net/*/mtu
 true
 """
 SNAPSHOT = (CHECKOUT / "molecule/kernel/snapshot.sh").read_text().replace("exit 0", "")
-# What is another on each fresh machine: keys for ssh, what Python compiles, etcd's own data and the names of its
-# snapshots; of certificates and tokens the content.
+# What is another on each fresh machine: keys for ssh, what Python compiles, etcd's own data, its snapshots and where
+# they are (each run saves one, on the member that comes first then); of certificates and tokens the content.
 OTHERWISE = re.compile(
-    r"/etc/ssh/ssh_host_|/root/\.ssh/|/__pycache__|/var/lib/nodeward/etcd/|/var/lib/etcd/"
+    r"/etc/ssh/ssh_host_|/root/\.ssh/|/__pycache__|/var/lib/etcd/"
+    r"|/var/lib/nodeward/etcd[ /]|/etc/tmpfiles\.d/nodeward-etcd\.conf"
     r"|^[0-9a-f]{64}  /etc/(kubernetes/pki/|cni/net\.d/calico-kubeconfig)"
 )
 
