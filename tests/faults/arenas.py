@@ -20,7 +20,6 @@ from tests.unit.kube.test_kubeadm_args import MAP as KUBEADM_MAP
 from tests.vm.kubelets import start_kubelets
 from tests.vm.vms import CHECKOUT, Vms
 
-TASK = "TASK ["  # what ansible-playbook prints as it begins one
 SIZES = "find /etc /root /usr/local /usr/lib/sysctl.d /var/lib -type f -printf '%s %p\\n'"
 # What runs: what the kubelet has taken, which services there are, and the links.
 RUNNING = """
@@ -131,6 +130,11 @@ def with_next(names: list[str], words: str) -> list[int]:
 def on_nodes(fleet: Fleet) -> State:
     """Return the files of the lab's nodes, with what runs on them."""
     looks = {node: [*fleet.look(node), *fleet.lab.run(node, RUNNING).stdout.splitlines()] for node in NODES}
+    return comparable(looks)
+
+
+def comparable(looks: State) -> State:
+    """Leave out what is another on each fresh machine."""
     return {node: [line for line in look if not OTHERWISE.search(line)] for node, look in looks.items()}
 
 
@@ -218,7 +222,7 @@ class MachinesArena(FilesArena):
 
     def state(self) -> State:
         looks = {node: self.on(node, f"{SNAPSHOT}\n{RUNNING}").splitlines() for node in self.names}
-        return {node: [line for line in look if not OTHERWISE.search(line)] for node, look in looks.items()}
+        return comparable(looks)
 
 
 class EtcdArena(Arena):
@@ -274,7 +278,9 @@ class KubeadmArena(EtcdArena):
 
     def tasks(self, names: list[str]) -> list[int]:
         """Those that are about the ConfigMaps, and what follows each: all others are another arena's."""
-        return with_next(names, "kubeadm's ConfigMap")
+        words = "kubeadm's ConfigMap"
+        assert sum(words in name for name in names) == 2, f"one is of the kubelets, one of etcd: {names}"
+        return with_next(names, words)
 
     def state(self) -> State:
         maps = {name: [str(pair) for pair in data.items()] for name, data in in_config_maps(self.server).items()}

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.faults.arenas import (
-    TASK,
     Arena,
     CalicoArena,
     EtcdArena,
@@ -28,6 +27,7 @@ from tests.fleet.killing import kill_when_printed
 
 # of ANSIBLE_LOG_PATH
 BEGINS = re.compile(r"^(\d\S+ \S+) .*\| (?:PLAY RECAP|TASK \[)", re.MULTILINE)
+TASK = "TASK ["  # what ansible-playbook prints as it begins one
 HARDEN = "nodeward.calico.harden"
 ARENAS: dict[str, Callable[[Fleet, Path], Arena]] = {
     "nodes": lambda fleet, _folder: NodesArena(fleet),
