@@ -14,6 +14,9 @@ PEERS = NODES[1:]
 BLOCK, _ = bird.blocks("node1")
 # The defaults, but for what BIRD's own start, a minute ago, would hold back, and for the random delay.
 WINDOW, INTERVAL, THRESHOLD = 120, 5, 85
+# Seconds until the kill. While a hypervisor gives the core to others the watchdog tells of a starved BIRD, and has to
+# see another whole window after it.
+PATIENCE = 5 * WINDOW
 
 
 def recovered(fleet: Fleet) -> bool:
@@ -23,6 +26,14 @@ def recovered(fleet: Fleet) -> bool:
 def told(lab: Lab) -> dict[str, Any]:
     """The first event of each kind."""
     return {event["event"]: event for event in reversed(events(lab, "node1"))}
+
+
+def killed(lab: Lab, old: int) -> int:
+    """The process in the place of the killed one. Where it is not killed, the watchdog's own words say why."""
+    try:
+        return bird.pid_after(lab, "node1", "bird", old, PATIENCE)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; its watchdog: {[event['text'] for event in events(lab, 'node1')]}") from None
 
 
 def answers(lab: Lab) -> float:
@@ -49,7 +60,7 @@ def test_a_spinning_bird_is_killed_and_its_peers_keep_its_routes(fleet: Fleet, a
     account.before(f"a restart by SIGTERM took {BLOCK} from {times}")
 
     bird_load.prefer(lab, "node1", old)
-    share = bird_load.spin(lab, "node1", old, 95)
+    share = bird_load.spin(lab, "node1", old, 97)
     assert share >= THRESHOLD
     # one that is asked in the second between two scans answers at once
     answer = bird.first(lambda: answers(lab), lambda seconds: seconds > 2, "an answer that takes more than 2 s", 120)
@@ -59,15 +70,14 @@ def test_a_spinning_bird_is_killed_and_its_peers_keep_its_routes(fleet: Fleet, a
         assert harden(fleet, "--limit", "node1", cooldown=5, random_delay=0).code == 0
         installed = json.loads(lab.run("node1", f"cat {CONFIG}").stdout)
         assert [installed[name] for name in ("window", "interval", "threshold")] == [WINDOW, INTERVAL, THRESHOLD]
-        new = bird.pid_after(lab, "node1", "bird", old, WINDOW + 120)
+        new = killed(lab, old)
         bird.until(lambda: recovered(fleet), "the mesh after the kill", 120)
         bird.until(lambda: "restarted" in told(lab), "the watchdog's word on the new bird")
     seen = told(lab)
     assert (seen["kill"]["pid"], seen["restarted"]["pid"]) == (str(old), str(new))
     taken = seen["kill"]["at"] - seen["watching"]["at"]
-    # Two samples, and two more since the silent socket is waited for twice. What others take of a shared machine
-    # (steal) is waited for as well.
-    assert taken <= 2 * WINDOW
+    # the first sample may come up to an interval after it is watched
+    assert WINDOW - INTERVAL <= taken <= PATIENCE
     why = seen["kill"]["reason"]  # socket_silent, unless it was asked between two scans
     account.after(f"the watchdog killed it ({why}) {taken:.1f} s after it first saw it; a new one came up")
     assert watch.withdrawn(BLOCK) == []
