@@ -11,17 +11,15 @@ from ..module_utils._core import echo
 PEERS = 3  # nodes that one node asks; every node is asked by as many
 
 
-def path_targets(
-    host: str, hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]], peers: int = PEERS
-) -> list[dict[str, Any]]:
+def path_targets(host: str, hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what `node_info` takes as ``paths_to`` on this host: its uplink and tunnels to a sample of the others."""
     seen = {each: facts for each in hosts for facts in [_facts(variables.get(each, {}))] if facts.get("uplink")}
     if host not in seen:
         return []
-    return [target for peer in chosen(host, list(seen), peers) for target in _paths(peer, seen[host], seen[peer])]
+    return [target for peer in chosen(host, list(seen)) for target in _paths(peer, seen[host], seen[peer])]
 
 
-def chosen(host: str, hosts: Sequence[str], peers: int) -> list[str]:
+def chosen(host: str, hosts: Sequence[str], peers: int = PEERS) -> list[str]:
     """Choose evenly over a ring of all hosts, the next one first: neighbours in an inventory are often one rack."""
     at, others = hosts.index(host), len(hosts) - 1
     count = min(peers, others)
@@ -39,14 +37,18 @@ def _paths(peer: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> Itera
     for link, end in pairs:
         address = (other.get("addresses") or {}).get(end["name"])
         if address:
-            mtu = min(link["mtu"], end["mtu"], echo.LARGEST)
-            path = {"node": peer, "over": link["name"], "address": address, "mtu": mtu}
-            yield {**path, "carries": min(_room(own, link), _room(other, end))} if "overhead" in link else path
+            yield {
+                "node": peer,
+                "over": link["name"],
+                "address": address,
+                "mtu": min(link["mtu"], end["mtu"], echo.LARGEST),
+                "carries": min(_room(own, link), _room(other, end)),
+            }
 
 
-def _room(node: Mapping[str, Any], tunnel: Mapping[str, Any]) -> int:
-    """Return how large a tunnel may be by the uplink of its node, in bytes."""
-    return int(node["uplink"]["mtu"]) - int(tunnel["overhead"])
+def _room(node: Mapping[str, Any], link: Mapping[str, Any]) -> int:
+    """Return how large a tunnel, or the uplink itself, may be by what the uplink of its node carries, in bytes."""
+    return int(node["uplink"]["carries"]) - int(link.get("overhead", 0))
 
 
 class FilterModule:

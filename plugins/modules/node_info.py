@@ -17,8 +17,8 @@ options:
     description:
       - Measure the largest packet that really passes on the paths of O(paths_to), and do nothing else. The result has
         them as RV(facts.paths), and findings for those that carry less than both of their ends are set to.
-      - Sends ICMP echo requests that may not be cut into pieces. Two where the path is well, up to 44 where
-        an unusual size passes (34 where O(paths_to[].mtu) is 1500, 38 where it is 9000), twice as many where packets
+      - Sends ICMP echo requests that may not be cut into pieces. Two where the path is well, up to 46 where
+        an unusual size passes (36 where O(paths_to[].mtu) is 1500, 40 where it is 9000), twice as many where packets
         are lost by chance, too; at most 50 a second. Up to 24 paths are measured, and none is begun after 45 seconds;
         the last one may take 19 more, or 38 where packets are lost by chance.
       - Without it, or a trap, there is nothing to do, and that is an error.
@@ -46,8 +46,9 @@ options:
         required: true
       carries:
         description:
-          - Of a tunnel, what the uplinks of both ends leave it, in bytes (the uplink's MTU minus what the tunnel adds).
-          - Where as much passes, it is the tunnel that is too large, and nothing in between that carries less.
+          - What the uplinks of both ends carry, in bytes, of a tunnel minus what that adds. Less than the MTU of an
+            uplink where it stands on something smaller.
+          - Where as much passes, it is the link that is too large, and nothing in between that carries less.
         type: int
 extends_documentation_fragment:
   - nodeward.calico.traps

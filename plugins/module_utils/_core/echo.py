@@ -14,12 +14,13 @@ import time
 from .errors import NodewardError
 
 # What comes back: the answer, nothing within the patience (another try may help), or the node's own kernel does not let
-# it out (its link or its route is smaller, or there is no way).
+# it out (the link that it leaves by is smaller, or there is no way).
 ANSWERED, LOST, NOT_SENT = "answered", "lost", "not sent"
 
 # include/uapi/linux/in.h and in6.h; Python's socket module has not all of them.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _IPV6_DONTFRAG = 10, 23, 62
-_PROBE = 3  # IP_PMTUDISC_PROBE: don't fragment, and do not go by what was learnt about the path before
+# IP_PMTUDISC_PROBE: don't fragment, and go by the link alone, not by a route's mtu or what was learnt about the path
+_PROBE = 3
 
 _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence (RFC 792, RFC 4443)
 # By IP version: the header of IP in bytes, the types of the request and of its answer.

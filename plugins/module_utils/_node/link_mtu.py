@@ -108,16 +108,22 @@ def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
         found = uplinks.find(facts.network, (policy or Policy()).wanted, facts.node_ips)
     except UnfoundError:
         found = None
+    named = ((policy or Policy()).wanted.address, *facts.node_ips)
     known = [*([found] if found else []), *(each.link for each in calico_links.tunnels(facts.network))]
-    reached = {link.name: uplinks.reached_by(facts.network, link, facts.node_ips) for link in known}
+    reached = {link.name: uplinks.reached_by(facts.network, link, named) for link in known}
     return {
-        "uplink": None if found is None else {**asdict(found), "boot": facts.boot.get(found.name, Boot()).manager},
+        "uplink": None if found is None else _shown_uplink(facts, found),
         "tunnels": [{**asdict(each.link), "overhead": each.overhead} for each in calico_links.tunnels(facts.network)],
         "addresses": {name: address for name, address in reached.items() if address},
         "felix": facts.felix,
         "pod_links": {str(mtu): pods.count(mtu) for mtu in sorted(set(pods))},
         "missing": list(facts.missing),
     }
+
+
+def _shown_uplink(facts: Facts, uplink: Link) -> dict[str, Any]:
+    boot = facts.boot.get(uplink.name, Boot())
+    return {**asdict(uplink), "carries": uplinks.carried(facts.network, uplink), "boot": boot.manager}
 
 
 # --- plan -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from .._core import echo
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Finding
+from . import calico_links
 
 TRAP = "link_mtu"
 NAME = "paths"
@@ -33,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 PATIENCE = 0.5  # seconds for one answer; between nodes of one cluster it takes some milliseconds
 TRIES = 2  # packets of one size, before it counts as one that does not pass
+SEARCHES = 2  # where the first one was misled
 PAUSE = 0.02  # seconds between two packets, so at most 50 a second leave a node
 # Seconds in which one node begins paths; the last one may take 19 more, as 18 sizes are lost on the worst, and twice
 # that where packets are lost by chance, too.
@@ -44,11 +46,12 @@ USUAL = (1280, 1350, 1370, 1380, 1390, 1400, 1410, 1430, 1440, 1450, 1460, 1480,
 
 @dataclass(frozen=True)
 class Path:
-    """One way to another node. ``mtu`` is what both ends are set to; ``passes`` is None where nothing was answered.
+    """One way to another node. ``mtu`` is what both ends are set to.
 
-    ``over`` is the link of this node that the packets leave by. ``carries`` is what the uplinks of both ends leave a
-    tunnel, where that is known. ``not_sent`` says that the node's own kernel let the smallest size that failed not
-    out. All sizes in bytes, IP header included.
+    ``passes`` is None where nothing was answered, at first or in the end. ``over`` is the link of this node that is
+    meant to be taken. ``carries`` is what the uplinks of both ends carry, and leave a tunnel, where that is known.
+    ``not_sent`` says that the node's own kernel let the smallest size that failed not out. All sizes in bytes, IP
+    header included.
     """
 
     node: str
@@ -86,7 +89,7 @@ class _Prober:
 def measure(host: Host, targets: Sequence[Mapping[str, Any]]) -> tuple[list[Path], int]:
     """Measure the paths, and return how many were left for lack of time.
 
-    Sends two packets where a path is well, and up to 44 where an unusual size passes (34 up to 1500 bytes, 38 up to
+    Sends two packets where a path is well, and up to 46 where an unusual size passes (36 up to 1500 bytes, 40 up to
     9000); at most twice as many where it loses packets by chance, too. What is begun within BUDGET is measured to its
     end.
 
@@ -130,21 +133,27 @@ def _measured(host: Host, node: str, over: str, address: str, mtu: int, carries:
 
 
 def largest(passes: Callable[[int], bool], mtu: int) -> int | None:
-    """Return the largest size up to ``mtu`` that passes, None where the smallest does not.
+    """Return the largest size up to ``mtu`` that passes, None where nothing does, or no answers come in the end.
 
-    What seemed not to pass is asked for once more at the end, after all that took its time: on a network that loses
-    packets a size is lost by chance now and then, and what is told has MTUs lowered.
+    What is told has MTUs lowered, so it is asked for once more, after all that took its time: on a network that loses
+    packets a size seems not to pass now and then, and of a node that went away, or came back, none does meanwhile.
+    What passes is asked for before and after what does not.
     """
     if not passes(echo.SMALLEST):
         return None
     if passes(mtu):
         return mtu
-    found = _between(passes, echo.SMALLEST, mtu)
-    if passes(mtu):
-        return mtu
-    if found + 1 < mtu and passes(found + 1):
-        return _between(passes, found + 1, mtu)
-    return found
+    least = echo.SMALLEST
+    for _search in range(SEARCHES):
+        found = _between(passes, least, mtu)
+        if not passes(found):
+            return None
+        if passes(mtu):
+            return mtu
+        if found + 1 == mtu or not passes(found + 1):
+            return found if passes(found) else None
+        least = found + 1
+    return None
 
 
 def _between(passes: Callable[[int], bool], least: int, most: int) -> int:
@@ -199,10 +208,10 @@ def _nothing_asked() -> Finding:
 
 
 def _smaller(path: Path) -> Finding:
-    wanted, why, remedy = _cause(path, path.passes or 0)
+    severity, wanted, why, remedy = _cause(path, path.passes or 0)
     return Finding(
         id=f"{TRAP}.path:{path.over}:{path.node}",
-        severity="high",
+        severity=severity,
         where=f"{path.over} to {path.node} ({path.address})",
         observed=f"packets of up to {path.passes} bytes pass",
         wanted=wanted,
@@ -211,28 +220,42 @@ def _smaller(path: Path) -> Finding:
     )
 
 
-def _cause(path: Path, passes: int) -> tuple[str, str, str]:
-    """Return what is wanted, why, and the remedy: the tunnel itself, this node, or else what is in between."""
+def _cause(path: Path, passes: int) -> tuple[str, str, str, str]:
+    """Return how bad it is, what is wanted, why, and the remedy: the link itself, this node, or what is in between.
+
+    What this node's kernel refuses it says to whoever sends it, who then sends less: nothing vanishes.
+    """
     wanted = f"{path.mtu} bytes, what both ends are set to"
     if path.carries is not None and passes >= path.carries:
-        wanted = f"a tunnel of at most {path.carries} bytes, what the uplinks leave it; both ends are set to {path.mtu}"
-        why = "the tunnel is larger than its uplink carries, and what is larger is dropped without a word (incident C)"
-        remedy = f"ansible-playbook nodeward.calico.harden --tags {TRAP}, on both nodes; where Felix keeps the tunnel, "
-        return wanted, why, remedy + "it names Calico's setting"
+        return "high", *_too_large(path)
     if path.not_sent:
-        why = "this node's own link or a route of its carries less: its kernel refused to send what is larger"
-        return wanted, why, f"See by which link and route it goes, and their MTU: ip route get {path.address}"
+        why = "the link that it leaves by carries less: this node's kernel refused to send what is larger, and said so"
+        return "low", wanted, why, f"See by which link it goes, and whether it should: ip route get {path.address}"
     why = "a switch or a cloud in between carries less, and drops what is larger without a word (incident C)"
     remedy = (
         "Have it carry more there, or lower the nodes' uplinks to what passes (link_mtu_uplink_mtu) and the tunnels "
     )
-    return wanted, why, remedy + "with them"
+    return "high", wanted, why, remedy + "with them"
+
+
+def _too_large(path: Path) -> tuple[str, str, str]:
+    """Return what is wanted, why, and the remedy for a link that is larger than what is below it carries."""
+    if path.over in calico_links.NAMES:
+        wanted = f"a tunnel of at most {path.carries} bytes, what the uplinks leave it; both ends are set to {path.mtu}"
+        why = "the tunnel is larger than its uplink carries, and what is larger is dropped without a word (incident C)"
+        remedy = f"ansible-playbook nodeward.calico.harden --tags {TRAP}, on both nodes; where Felix keeps the tunnel, "
+        return wanted, why, remedy + "it names Calico's setting"
+    wanted = f"{path.carries} bytes, what the links below carry; both ends are set to {path.mtu}"
+    why = "an uplink, here or there, stands on a link that carries less and drops what is larger without a word"
+    return wanted, why, "Have the ports of the bridge or bond carry more, or it less, on both nodes: ip -d link"
 
 
 def _silent(path: Path) -> Finding:
     observed = "no ICMP echo is answered"
     why = "the node is down, a firewall or a policy drops ICMP, or the tunnel carries nothing"
     remedy = f"See whether ping {path.address} is answered on this node"
+    if path.packets > TRIES:
+        observed = "ICMP echo was answered at first, and then not, or not always"
     if path.not_sent:
         observed = "this node's own kernel sends nothing there"
         why = "this node has no route to it, the link is down, or a firewall of its own refuses ICMP"

@@ -71,13 +71,14 @@ def find(network: Network, wanted: Wanted, node_ips: Sequence[str]) -> Link | No
     return _by_default_route(network, wanted)
 
 
-def reached_by(network: Network, link: Link, node_ips: Sequence[str] = ()) -> str:
+def reached_by(network: Network, link: Link, named: Sequence[str] = ()) -> str:
     """Return the address of a link by which other nodes reach it, '' where it has none.
 
-    The one that the kubelet was told, else the first that is not link-local: one that moves between nodes comes later.
+    The first of the ``named``, what we and the kubelet were told, that it has. Else its first that is not link-local:
+    one that moves between nodes comes later.
     """
     own = [each.address for each in network.addresses if each.link == link.index]
-    told = [address for address in own if address in node_ips]
+    told = [address for address in map(_plain, named) if address in own]
     return next((address for address in (*told, *own) if not ip_address(address).is_link_local), "")
 
 
@@ -151,12 +152,16 @@ def _members(network: Network, uplink: Link) -> list[Link]:
 
 
 def _carriers(network: Network, address: str) -> list[Link]:
-    try:
-        plain = str(ip_address(address))
-    except ValueError:
-        return []
-    indexes = dict.fromkeys(each.link for each in network.addresses if each.address == plain)
+    indexes = dict.fromkeys(each.link for each in network.addresses if each.address == _plain(address))
     return [link for link in map(network.link, indexes) if link is not None]
+
+
+def _plain(address: str) -> str:
+    """Return an address as the kernel's are written here; '' for what is none."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return ""
 
 
 def _is_inner(link: Link) -> bool:

@@ -11,6 +11,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._node.link_mtu imp
 
 from tests.unit.fake_host import FakeHost
 from tests.unit.node.linked_nodes import (
+    ADDRESSES,
     ETH0,
     ETH1,
     NETWORK,
@@ -131,9 +132,23 @@ def test_observing_a_whole_node():
     assert list(facts.boot) == ["eth0"]
     shown = link_mtu.shown(facts)
     assert (shown["uplink"]["name"], shown["uplink"]["boot"]) == ("eth0", "systemd-networkd")
+    assert (shown["uplink"]["mtu"], shown["uplink"]["carries"]) == (1500, 1500)
     assert [(each["name"], each["overhead"]) for each in shown["tunnels"]] == [("tunl0", 20)]
     assert (shown["felix"], shown["pod_links"], shown["missing"]) == (True, {"1450": 1}, [])
     assert shown["addresses"] == {"eth0": "192.0.2.4"}
+
+
+def test_the_address_that_was_given_is_the_one_by_which_others_reach_the_node():
+    two = (Address("203.0.113.5", 2), Address("2001:db8::4", 2), *ADDRESSES)
+    facts = replace(node(addresses=two), node_ips=("192.0.2.4",))
+    reached = [link_mtu.shown(facts, Policy(address=each))["addresses"] for each in (None, "2001:0DB8:0::4")]
+    assert reached == [{"eth0": "192.0.2.4"}, {"eth0": "2001:db8::4"}]
+
+
+def test_a_bridge_carries_what_its_port_does():
+    port = Link(3, "ens3", 1400, master=2)
+    facts = node(replace(ETH0, kind="bridge"), port)
+    assert link_mtu.shown(facts)["uplink"]["carries"] == 1400
 
 
 def test_showing_a_node_whose_uplink_cannot_be_told():

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.unit.fake_host import FakeHost
 
 # As the documentation tells them: packets and seconds of the worst path that loses by size alone, by its mtu.
-WORST = [(1500, 34), (9000, 38), (65520, 44)]
-MOST_PACKETS, MOST_SECONDS = 44, 19
+WORST = [(1500, 36), (9000, 40), (65520, 46)]
+MOST_PACKETS, MOST_SECONDS = 46, 19
 
 
 def target(address: str = "192.0.2.2", mtu: int = 1500, over: str = "eth0") -> dict[str, Any]:
@@ -30,7 +30,7 @@ def measured(carries: dict[str, int], *targets: dict[str, Any]) -> tuple[list[pa
 
 
 class Narrow(FakeHost):
-    """Has a link, or a route, that lets no more out than this."""
+    """Has a link that lets no more out than this."""
 
     def __init__(self, let_out: int) -> None:
         super().__init__()
@@ -70,46 +70,52 @@ def test_a_finding_names_both_ends_and_both_sizes():
     )
 
 
-TUNNEL, ROUTE, BETWEEN = (
+TUNNEL, BELOW, OTHER, BETWEEN = (
     "the tunnel is larger than its uplink",
-    "this node's own link or a route",
+    "an uplink, here or there, stands on a link that carries less",
+    "the link that it leaves by carries less",
     "a switch or a cloud",
 )
 REMEDIES = {
     TUNNEL: "ansible-playbook nodeward.calico.harden --tags link_mtu",
-    ROUTE: "ip route get 192.0.2.2",
+    BELOW: "ip -d link",
+    OTHER: "ip route get 192.0.2.2",
     BETWEEN: "(link_mtu_uplink_mtu)",
 }
 
-# What the address answers, what the node's own kernel lets out, the target's mtu and carries, the cause that is told.
-CAUSES: list[tuple[str, int, int, int, int | None, str]] = [
-    ("incident C: uplink 1450, tunl0 1450", 1430, 9000, 1450, 1430, TUNNEL),
-    ("the other end takes a little more", 1434, 9000, 1450, 1430, TUNNEL),
-    ("too large, and a route lets out less", 9000, 1440, 1480, 1430, TUNNEL),
-    ("a tunnel that fits, and a switch", 1380, 9000, 1430, 1430, BETWEEN),
-    ("too large, and a switch", 1380, 9000, 1450, 1430, BETWEEN),
-    ("nothing is known of the uplinks", 1430, 9000, 1450, None, BETWEEN),
-    ("a route, and less beyond it", 1390, 1480, 1500, None, BETWEEN),
-    ("a route with its own mtu", 9000, 1400, 1500, None, ROUTE),
-    ("such a route over a tunnel", 9000, 1400, 1480, 1480, ROUTE),
+# By which link, what the address answers, what the node's own kernel lets out, the target's mtu and carries, the cause
+# that is told.
+CAUSES: list[tuple[str, str, int, int, int, int | None, str]] = [
+    ("incident C: uplink 1450, tunl0 1450", "tunl0", 1430, 9000, 1450, 1430, TUNNEL),
+    ("the other end takes a little more", "tunl0", 1434, 9000, 1450, 1430, TUNNEL),
+    ("too large, and its link lets out less", "tunl0", 9000, 1440, 1480, 1430, TUNNEL),
+    ("a tunnel that fits, and a switch", "tunl0", 1380, 9000, 1430, 1430, BETWEEN),
+    ("too large, and a switch", "tunl0", 1380, 9000, 1450, 1430, BETWEEN),
+    ("nothing is known of the uplinks", "tunl0", 1430, 9000, 1450, None, BETWEEN),
+    ("a bridge of 1500 on a port of 1400", "br0", 1404, 9000, 1500, 1400, BELOW),
+    ("an uplink on nothing else, and a switch", "eth0", 1400, 9000, 1500, 1500, BETWEEN),
+    ("by another link, and less beyond it", "eth0", 1390, 1480, 1500, 1500, BETWEEN),
+    ("by a VPN's link", "eth0", 9000, 1400, 1500, 1500, OTHER),
+    ("such a link under a tunnel", "tunl0", 9000, 1400, 1480, 1480, OTHER),
 ]
 
 
 @pytest.mark.parametrize(
-    ("answers", "let_out", "mtu", "carries", "cause"), [c[1:] for c in CAUSES], ids=[c[0] for c in CAUSES]
+    ("over", "answers", "let_out", "mtu", "carries", "cause"), [c[1:] for c in CAUSES], ids=[c[0] for c in CAUSES]
 )
-def test_a_finding_names_the_cause_and_a_remedy_that_helps(answers, let_out, mtu, carries, cause):
+def test_a_finding_names_the_cause_and_a_remedy_that_helps(over, answers, let_out, mtu, carries, cause):
     host = Narrow(let_out)
     host.carries = {"192.0.2.2": answers}
-    found, left = paths.measure(host, [{**target(mtu=mtu), "carries": carries}])
+    found, left = paths.measure(host, [{**target(mtu=mtu, over=over), "carries": carries}])
     [finding] = paths.findings(found, left)
-    assert finding.id == "link_mtu.path:eth0:node-192.0.2.2"
+    assert finding.id == f"link_mtu.path:{over}:node-192.0.2.2"
+    assert finding.severity == ("low" if cause == OTHER else "high"), "of what the own kernel refuses the sender hears"
     assert finding.why.startswith(cause)
     assert [of for of, words in REMEDIES.items() if words in finding.remedy] == [cause]
 
 
 def test_of_a_tunnel_that_is_too_large_the_finding_says_how_large_it_may_be():
-    found, left, _host = measured({"192.0.2.2": 1430}, {**target(mtu=1450), "carries": 1430})
+    found, left, _host = measured({"192.0.2.2": 1430}, {**target(mtu=1450, over="tunl0"), "carries": 1430})
     [finding] = paths.findings(found, left)
     assert finding.wanted == "a tunnel of at most 1430 bytes, what the uplinks leave it; both ends are set to 1450"
 
@@ -159,7 +165,7 @@ def test_a_path_that_is_well_costs_two_packets_and_one_that_is_not_few():
     found, _left, _host = measured({"a::1": 1500, "a::2": 1280}, target("a::1"), target("a::2"), target("a::3"))
     counts = [path.packets for path in found]
     assert counts[0] == 2
-    assert counts[1] <= 2 + 2 * 7, "a usual size is found soon"
+    assert counts[1] <= 2 + 2 * 8, "a usual size is found soon"
     assert counts[2] == paths.TRIES
     assert paths.shown(found, 0)["packets"] == sum(counts)
 
@@ -255,6 +261,37 @@ def test_what_was_lost_by_chance_is_no_smaller_path(carries, lost):
     [path], _left = paths.measure(host, [target()])
     assert path.passes == carries
     assert path.packets == host.asked > max(lost)
+
+
+class Gone(FakeHost):
+    """Is away from one packet on, for so many seconds."""
+
+    def __init__(self, packet: int, seconds: float, carries: int) -> None:
+        super().__init__()
+        self.packet, self.seconds, self.most, self.asked = packet, seconds, carries, 0
+        self.since: float | None = None
+
+    def echo(self, address: str, size: int, patience: float) -> str:
+        self.asked += 1
+        if self.asked == self.packet:
+            self.since = self.now
+        is_away = self.since is not None and self.now < self.since + self.seconds
+        self.carries = {} if is_away else {"192.0.2.2": self.most}
+        return super().echo(address, size, patience)
+
+
+@pytest.mark.parametrize("packet", [2, 7, 8])
+def test_of_a_node_that_goes_away_while_it_is_measured_no_size_is_told(packet):
+    found, left = paths.measure(Gone(packet, 3600, carries=1400), [target()])
+    [finding] = paths.findings(found, left)
+    assert (finding.id, finding.severity) == ("link_mtu.path_silent:eth0:node-192.0.2.2", "low")
+    assert finding.observed.startswith("ICMP echo was answered at first")
+
+
+@given(st.integers(2, 40), st.floats(0.1, 25), st.sampled_from([1500, 1400, 1234]))
+def test_an_outage_whenever_it_begins_and_ends_is_no_smaller_path(packet, seconds, carries):
+    [path], _left = paths.measure(Gone(packet, seconds, carries), [target()])
+    assert path.passes in (carries, None)
 
 
 @given(st.lists(st.booleans(), min_size=2 * MOST_PACKETS, max_size=2 * MOST_PACKETS), st.integers(64, echo.LARGEST))
