@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 import time
@@ -14,6 +15,10 @@ from tests.fleet.fleet import LIMIT
 WITH_ALL = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 
 
+class TooLateError(Exception):
+    """It was not killed where it was to be: it had gone on."""
+
+
 def different(one: list[str], other: list[str]) -> list[str]:
     """Return the lines that only one of two nodes has, or has more often; each gives itself an id at its first boot."""
     ours, theirs = Counter(one), Counter(other)
@@ -24,8 +29,9 @@ def different(one: list[str], other: list[str]) -> list[str]:
 def kill_when_printed(command: list[str], text: str, times: int = 1, after: float = 0.0) -> str:
     """Start the command; kill it, and all that it started here, as soon as it prints the text.
 
-    With `times` it is killed when it has printed the text so often, and with `after` so many seconds later. What has
-    not printed it after LIMIT seconds fails. Returns the line that it was killed at.
+    With `times` it is killed when it has printed the text so often, and with `after` so many seconds later, but before
+    it prints it once more. What has not printed it after LIMIT seconds fails. Returns the line that it was killed at.
+    Raises TooLateError.
     """
     with subprocess.Popen(
         [*WITH_ALL, *command],
@@ -44,8 +50,10 @@ def kill_when_printed(command: list[str], text: str, times: int = 1, after: floa
         finally:  # also on Ctrl-C: it is no child of a session that somebody ends
             limit.cancel()
             process.kill()
-        process.stdout.read()  # until nobody is left who could write to it
+        rest = process.stdout.read()  # until nobody is left who could write to it
         assert len(found) == times, f"printed {text!r} {len(found)} times, not {times}"
+    if process.returncode != -signal.SIGKILL or (after and text in rest):
+        raise TooLateError(found[-1])
     # What ran on a node at that moment goes on, and mostly ends by then. The next run waits for its lock.
     time.sleep(2)
     return found[-1]

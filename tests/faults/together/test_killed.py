@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.arenas import (
+    ATTEMPTS,
     Arena,
     CalicoArena,
     EtcdArena,
@@ -81,7 +82,8 @@ def _killed(fault: Fault, arena: Arena, good: State, moments: list[tuple[int, fl
     for number, after in moments:
         command = arena.fleet.command(HARDEN, *arena.words)
         words = f"task {number}" + (f", {after:.1f} s later" if after else "")
-        ends_well(arena, fault, words, lambda: kill_when_printed(command, TASK, number, after), good)  # noqa: B023
+        waits = iter(after / 2**attempt for attempt in range(ATTEMPTS))
+        ends_well(arena, fault, words, lambda: kill_when_printed(command, TASK, number, next(waits)), good)  # noqa: B023
     assert (fault.tried, fault.survived, fault.unlike) == (len(moments), len(moments), [])
 
 
