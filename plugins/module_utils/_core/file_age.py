@@ -17,7 +17,8 @@ CERTAINLY_LATER = 2.0
 def written(host: Host, path: str) -> float:
     """Return when a file was written, in seconds since 1970, 0 where there is none.
 
-    And for one from the future: the clock was set back since, so its time says nothing.
+    And for one from the future: the clock was set back since, so its time says nothing. Once the clock has come to it
+    again, nothing tells it from one that was written then: it counts as newer, until its reader is started anew.
     """
     at = host.modified(path) or 0.0
     return at if at <= host.wall_clock() else 0.0

@@ -126,6 +126,7 @@ CLOCKS = [
     ("written after the start", 100, 0, 1000, True),
     ("started after it, by a clock that was an hour ahead then", 3600, 3601, 4000, False),
     ("written by a clock that was an hour ahead, and started anew since", 3600, 0, 1000, False),
+    ("the same an hour later, when nothing tells it from one that was written then", 3600, 0, 4000, True),
     ("started by a clock that was an hour ahead, and written since", 100, 3600, 1000, True),
     ("written by what the unit runs before the kubelet", -1, -60, 1000, False),
 ]
