@@ -74,9 +74,12 @@ def _instead(host: Host, link: str, profile: Profile, every: Sequence[Profile]) 
     """Return what may decide at boot instead of the profile's file, '' where nothing does.
 
     Of two profiles that fit NetworkManager takes the one of the higher priority, of equal ones that which was up last.
+    One without autoconnect somebody brought up by hand; a bond's or bridge's may come up with its ports, or not.
     """
     if profile.path.startswith("/run/") and not made(profile.path):
         return "its profile is gone after a boot, so something else makes it or configures the link"
+    if not profile.autoconnect:
+        return "its profile does not come up by itself: autoconnect is off"
     rivals = [
         each
         for each in every

@@ -134,6 +134,13 @@ LEFT: list[tuple[str, Boot, str]] = [
      f"{OTHER} may be taken instead at boot"),
     ("another profile that is not understood", managed({UP: TEXT, OTHER: "x\n"}, ACTIVE + row("u2", OTHER)),
      f"{OTHER} may be taken instead at boot"),
+    ("brought up by hand", managed({UP: TEXT}, row("u1", UP, auto="no", on="eth0")),
+     "its profile does not come up by itself"),
+    ("a bond that its ports may bring up", managed({UP: TEXT}, row("u1", UP, kind="bond", auto="no", on="eth0")),
+     "its profile does not come up by itself"),
+    ("brought up by hand, and a boot takes another of less priority",
+     managed({UP: TEXT, OTHER: TEXT}, row("u1", UP, auto="no", on="eth0") + row("u2", OTHER, priority=-999)),
+     "its profile does not come up by itself"),
     ("a script sets one", managed({UP: TEXT, SCRIPT: "ip link set x mtu 9000\n"}), f"{SCRIPT} may set an MTU"),
 ]  # fmt: skip
 
@@ -171,6 +178,8 @@ CONTESTED: list[tuple[str, Boot, str]] = [
      managed({UP: SET_TEXT.replace("interface-name=eth0\n", ""), OTHER: "[connection]\nid=a\n"},
              ACTIVE + row("u2", OTHER), loaded="1450"),
      f"{OTHER} may be taken instead at boot"),
+    ("brought up by hand", managed({UP: SET_TEXT}, row("u1", UP, auto="no", on="eth0"), loaded="1450"),
+     "its profile does not come up by itself"),
     ("a script sets one", managed({UP: SET_TEXT, SCRIPT: "ip link set x mtu 9000\n"}, loaded="1450"),
      f"{SCRIPT} may set an MTU"),
 ]  # fmt: skip
