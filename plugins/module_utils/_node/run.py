@@ -205,8 +205,8 @@ def _reading() -> Iterator[None]:
         yield
     except OSError as error:
         raise NodewardError(
-            what=f"cannot be read: {error.strerror}",
-            where=str(error.filename),
+            what=f"cannot be read: {error.strerror or error}",
+            where=str(error.filename or "the node"),
             remedy="Mend it, then run again; nothing was changed",
         ) from error
 

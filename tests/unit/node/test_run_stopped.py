@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -151,6 +152,26 @@ def test_what_cannot_be_read_is_named(tmp_path, host, start):
     with pytest.raises(NodewardError, match="cannot be read: Too many levels of symbolic links") as refused:
         start(host)
     assert refused.value.where.endswith("10-loop.conf")
+
+
+class Nameless(RootHost):
+    """Cannot read, and its kernel does not say which file."""
+
+    error: OSError
+
+    def read_text(self, _path: str) -> str | None:
+        raise self.error
+
+
+NAMELESS = [(OSError(errno.EMFILE, "Too many open files"), "Too many open files"), (TimeoutError("late"), "late")]
+
+
+@pytest.mark.parametrize(("error", "told"), NAMELESS)
+def test_an_error_without_a_file_is_the_node_s(tmp_path, monkeypatch, error, told):
+    monkeypatch.setattr(Nameless, "error", error, raising=False)
+    with pytest.raises(NodewardError) as refused:
+        run.inform(params(), Nameless(str(tmp_path)))
+    assert (refused.value.where, refused.value.what) == ("the node", f"cannot be read: {told}")
 
 
 def test_a_lock_that_cannot_be_had_is_told(tmp_path, host):
