@@ -20,14 +20,25 @@ Settled = Callable[[], None]
 JOURNAL = "journal"
 
 
+class ObstacleError(NodewardError):
+    """What a change would meet; ``trap`` is that of the change, JOURNAL where the journal meets it."""
+
+    def __init__(self, trap: str, met: NodewardError) -> None:
+        super().__init__(met.what, met.where, met.remedy)
+        self.trap = trap
+
+
 class PutBackError(NodewardError):
     """What failed while changes were made; all of them are as they were before."""
 
 
 def check(changes: Sequence[Change], host: Host) -> None:
-    """Raise NodewardError for whatever can be known to fail, having only looked."""
+    """Raise NodewardError for whatever can be known to fail, having only looked: ObstacleError for a step of it."""
     for step in _first_at_each_place(_recorded(changes, host)):
-        step.check(host)
+        try:
+            step.check(host)
+        except NodewardError as error:
+            raise ObstacleError(step.reason.trap, error) from error
 
 
 def apply(changes: Sequence[Change], host: Host, settled: Settled = lambda: None) -> None:

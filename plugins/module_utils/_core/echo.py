@@ -35,7 +35,7 @@ _LATE = 1000
 def echo(address: str, size: int, patience: float) -> str:
     """Send one packet of ``size`` bytes, IP header included, and wait ``patience`` seconds for its answer.
 
-    Raises NodewardError where this process may not open a raw socket.
+    Raises NodewardError where this process cannot open a raw socket.
     """
     version = ipaddress.ip_address(address).version
     told = os.urandom(8)  # by this an answer is known: the identifier may be another process's too
@@ -49,9 +49,13 @@ def echo(address: str, size: int, patience: float) -> str:
             remedy="Run as root; in a container add the capability NET_RAW",
         ) from error
     except OSError as error:
-        if error.errno != errno.EAFNOSUPPORT:
-            raise
-        return NOT_SENT  # a node that was booted with ipv6.disable=1
+        if error.errno == errno.EAFNOSUPPORT:
+            return NOT_SENT  # a node that was booted with ipv6.disable=1
+        raise NodewardError(
+            what=f"no ICMP echo can be sent: {error.strerror}",
+            where=f"raw socket for IPv{version}",
+            remedy="Mend that on the node (ulimit -n tells how many files may be open), then run again",
+        ) from error
     with opened as sender:
         try:
             sender.sendto(_packet(version, body), (address, 0))

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from .errors import NodewardError
 
 LOCK = "/run/nodeward.lock"
-PATIENCE = 60.0  # seconds; an apply takes well under one
+# Seconds. A run has the lock for a few, and for minutes where it waits for a kubelet, a command or a member of etcd:
+# then the second one says so rather than be silent for as long.
+PATIENCE = 60.0
 INTERVAL = 0.2  # seconds
 
 
@@ -48,6 +50,13 @@ def _wait(descriptor: int, patience: float) -> None:
                 raise NodewardError(
                     what=f"another run of nodeward.calico has held the lock for {patience:.0f} s",
                     where=LOCK,
-                    remedy="Wait for it to end (fuser -v names it), then run again",
+                    remedy="Wait for it to end (fuser -v names it; one that waits for a kubelet or a member of etcd "
+                    "may take some minutes more), then run again",
                 ) from None
+        except OSError as error:  # ENOLCK: no memory for one more, or a file system without locks
+            raise NodewardError(
+                what=f"the node cannot be locked: {error.strerror}",
+                where=LOCK,
+                remedy="See that the node has memory left and that /run is a tmpfs, then run again",
+            ) from error
         time.sleep(INTERVAL)

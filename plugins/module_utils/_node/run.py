@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._core import journal, saved_plan
-from .._core.apply import Settled, apply, check, check_restore
+from .._core.apply import JOURNAL, ObstacleError, Settled, apply, check, check_restore
 from .._core.apply import restore as put_back
 from .._core.errors import NodewardError
 from .._core.files import BYTES_SURVIVE, ENCODING
@@ -205,8 +205,8 @@ def _reading() -> Iterator[None]:
         yield
     except OSError as error:
         raise NodewardError(
-            what=f"cannot be read: {error.strerror}",
-            where=str(error.filename),
+            what=f"cannot be read: {error.strerror or error}",
+            where=str(error.filename or "the node"),
             remedy="Mend it, then run again; nothing was changed",
         ) from error
 
@@ -218,7 +218,9 @@ def _obstacles(plan: Plan, host: LocalHost) -> Plan:
         if not plan.refusals:
             check(now, host)
     except NodewardError as error:
-        return Plan(refusals=(Refusal(now[0].reason.trap, error.what, error.where, error.remedy),))
+        # what the journal meets is no trap's own: it stops the first change
+        trap = error.trap if isinstance(error, ObstacleError) and error.trap != JOURNAL else now[0].reason.trap
+        return Plan(refusals=(Refusal(trap, error.what, error.where, error.remedy),))
     return Plan()
 
 

@@ -115,5 +115,5 @@ def _require_tags_that_say_something(
         raise NodewardError(
             what=f"no trap is called {', '.join(mistyped)}" if mistyped else "no trap is left to run",
             where=f"tags {', '.join(tags)}{without}",
-            remedy=f"Name one of {', '.join(given)} with --tags, or leave the tags out",
+            remedy=f"Name one of {', '.join(given or TRAPS)} with --tags, or leave the tags out",
         )

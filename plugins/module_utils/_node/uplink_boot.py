@@ -31,6 +31,7 @@ class Boot:
     ``texts`` are its files for the link, by path in the order in which they are read; ``garbled`` says why
     they are not ours to write: they cannot be understood, or set more than this link. ``at_boot`` is the MTU
     that they set, ``loaded`` the one that NetworkManager has in memory, where it is asked; None for none.
+    ``contested`` tells that something else may decide at boot, so that ``at_boot`` need not come true.
     ``key`` is that of the MTU in a profile of NetworkManager; ``definition`` is netplan's.
     """
 
@@ -39,6 +40,7 @@ class Boot:
     texts: Mapping[str, str] = field(default_factory=dict)
     garbled: str = ""
     at_boot: int | None = None
+    contested: bool = False
     loaded: int | None = None
     key: str = ""
     definition: Definition | None = None

@@ -72,8 +72,9 @@ def _boot(asked: Asked, link: Link, states: Mapping[str, Mapping[str, str]], inc
         others = [other for other, its in states.items() if other != link.name and its.get("NETWORK_FILE") == path]
         shared = _shared(texts, others)
         if uplink_netplan.made(path):
-            behind = [each for each in texts if each != path and mtu_in(texts[each]) is not None]
-            return uplink_netplan.observe(asked, path, f"{behind[0]} sets an MTU over it" if behind else shared)
+            behind = [(each, mtu_in(text)) for each, text in texts.items() if each != path]
+            last, over = next((pair for pair in reversed(behind) if pair[1] is not None), ("", None))
+            return uplink_netplan.observe(asked, path, f"{last} sets an MTU over it" if last else shared, over)
         return Boot(path=path) if path.startswith("/run/") else Boot(NETWORKD, path, texts, shared)
     nm = _pairs(host.read_text(f"/run/NetworkManager/devices/{link.index}") or "")
     if nm.get("managed") == "true" or "connection-uuid" in nm:
@@ -204,7 +205,7 @@ def plan(boot: Boot, link: Link, mtu: int, trap: str, disrupts: str) -> Plan:
         return Plan(changes, tuple(_overridden(boot, mtu, trap)))
     write = _WRITERS.get(boot.manager)
     if write is None or boot.garbled:
-        is_right = boot.at_boot == mtu
+        is_right = boot.at_boot == mtu and not boot.contested
         return Plan() if is_right else Plan(findings=(_not_ours(boot, link, mtu, trap, boot.garbled),))
     try:
         return Plan(tuple(write(boot, link, mtu, reason)))

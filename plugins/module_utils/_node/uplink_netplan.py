@@ -38,8 +38,11 @@ def made(path: str) -> bool:
     return _MADE.fullmatch(path) is not None
 
 
-def observe(asked: Asked, path: str, shared: str) -> Boot:
-    """Return what configures a link at boot whose backend reads ``path``; ``shared`` says why not it alone."""
+def observe(asked: Asked, path: str, shared: str, over: int | None = None) -> Boot:
+    """Return what configures a link at boot whose backend reads ``path``; ``shared`` says why not it alone.
+
+    ``over`` is the MTU that the backend has from elsewhere and takes instead of netplan's.
+    """
     host, found = asked.host, _MADE.fullmatch(path)
     texts = {name: text for name in (path, OWN) if (text := host.read_text(name)) is not None}
     boot = Boot(NETPLAN, path, texts)
@@ -52,12 +55,13 @@ def observe(asked: Asked, path: str, shared: str) -> Boot:
     except UnsureError as unsure:
         return replace(boot, garbled=f"netplan get prints what we do not know, {unsure}")
     garbled = shared if definition else "netplan has no Ethernet, bond, bridge or VLAN of this id"
-    return replace(boot, garbled=garbled or _place(host), at_boot=at_boot, definition=definition)
+    return replace(boot, garbled=garbled or _place(host), at_boot=over or at_boot, definition=definition)
 
 
 def over_network_manager(asked: Asked, boot: Boot) -> Boot:
     """Return the same for a profile that netplan made for NetworkManager, as that has it."""
-    return replace(observe(asked, boot.path, boot.garbled), loaded=boot.loaded, key=boot.key)
+    found = observe(asked, boot.path, boot.garbled)
+    return replace(found, contested=boot.contested, loaded=boot.loaded, key=boot.key)
 
 
 def _definition(values: Mapping[Path, str], its_id: str) -> tuple[Definition | None, int | None]:

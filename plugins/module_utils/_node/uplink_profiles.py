@@ -48,33 +48,38 @@ def _boot(host: Host, link: str, profile: Profile, every: Sequence[Profile]) -> 
         return Boot(NETWORK_MANAGER, path, garbled="no keyfile; nmcli connection migrate makes one of it")
     try:
         key, at_boot = network_manager.key_in(text, profile.kind), network_manager.mtu_in(text, profile.kind)
-        garbled = _place(host, path) or _others(host, link, profile, text, every) or _dispatched(host)
+        instead = _instead(host, link, profile, every)
+        garbled = instead or _not_ours(host, link, profile, text)
     except UnsureError as unsure:
         return Boot(NETWORK_MANAGER, path, {path: text}, str(unsure))
-    return Boot(NETWORK_MANAGER, path, {path: text}, garbled, at_boot, network_manager.loaded(host, profile), key)
+    loaded = network_manager.loaded(host, profile)
+    return Boot(NETWORK_MANAGER, path, {path: text}, garbled, at_boot, bool(instead), loaded=loaded, key=key)
 
 
 def _is_ifcfg(path: str) -> bool:
     return "/network-scripts/" in path
 
 
-def _place(host: Host, path: str) -> str:
-    """Return why a file in this place is not ours to edit, '' where it is."""
-    target = host.link_target(path)
+def _not_ours(host: Host, link: str, profile: Profile, text: str) -> str:
+    """Return why a file that decides at boot is not ours to edit, '' where it is."""
+    target = host.link_target(profile.path)
     if target is not None:
         return f"it is a link to {target}"
-    if path.startswith("/run/") and not made(path):
-        return "its profile is gone after a boot, so something else makes it or configures the link"
-    return "its profile belongs to a package" if path.startswith("/usr/") else ""
+    if profile.path.startswith("/usr/"):
+        return "its profile belongs to a package"
+    return "" if _is_for(text, link, profile.kind) else OTHERS_TOO
 
 
-def _others(host: Host, link: str, profile: Profile, text: str, every: Sequence[Profile]) -> str:
-    """Return which other link would have this MTU, or which other profile this link, '' where there is none.
+def _instead(host: Host, link: str, profile: Profile, every: Sequence[Profile]) -> str:
+    """Return what may decide at boot instead of the profile's file, '' where nothing does.
 
-    Of two that fit NetworkManager takes the one of the higher priority, of equal ones that which was up last.
+    Of two profiles that fit NetworkManager takes the one of the higher priority, of equal ones that which was up last.
+    One without autoconnect somebody brought up by hand; a bond's or bridge's may come up with its ports, or not.
     """
-    if not _is_for(text, link, profile.kind):
-        return OTHERS_TOO
+    if profile.path.startswith("/run/") and not made(profile.path):
+        return "its profile is gone after a boot, so something else makes it or configures the link"
+    if not profile.autoconnect:
+        return "its profile does not come up by itself: autoconnect is off"
     rivals = [
         each
         for each in every
@@ -84,7 +89,7 @@ def _others(host: Host, link: str, profile: Profile, text: str, every: Sequence[
         and each.priority >= profile.priority
         and _may_take(host.read_text(each.path) or "", link)
     ]
-    return f"{', '.join(each.path for each in rivals)} may be taken instead at boot" if rivals else ""
+    return f"{', '.join(each.path for each in rivals)} may be taken instead at boot" if rivals else _dispatched(host)
 
 
 def _is_for(text: str, link: str, kind: str) -> bool:

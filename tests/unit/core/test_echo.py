@@ -132,5 +132,6 @@ def test_without_the_capability_the_error_says_so(monkeypatch, number):
 
 def test_what_else_keeps_a_socket_from_being_opened_is_not_hidden(monkeypatch):
     kernel_that_refuses(monkeypatch, errno.EMFILE)
-    with pytest.raises(OSError, match="Too many open files"):
+    with pytest.raises(NodewardError, match="no ICMP echo can be sent: Too many open files") as told:
         echo("192.0.2.1", SMALLEST, 0.0)
+    assert told.value.where == "raw socket for IPv4"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -160,12 +161,24 @@ def test_the_second_run_is_told_after_its_patience(tmp_path, host):
     assert 0.5 <= waited < 10
     assert refused.value.where == LOCK
     assert "another run" in refused.value.what
+    assert "waits for a kubelet or a member of etcd may take some minutes more" in refused.value.remedy
     assert "run again" in refused.value.remedy
 
 
 def test_the_second_run_waits_for_the_first_to_end(tmp_path, host):
     with holder(tmp_path, 0.3) as child, host.lock(patience=30):
         assert child.wait() == 0
+
+
+def test_a_kernel_that_gives_no_lock_is_told(monkeypatch, host):
+    def refuse(*_words: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(NodewardError, match="cannot be locked: No locks available") as refused, host.lock(patience=0):
+        pytest.fail("no lock")
+    assert refused.value.where == LOCK
+    assert "memory" in refused.value.remedy
 
 
 def test_a_killed_run_leaves_the_lock_free(tmp_path, host):

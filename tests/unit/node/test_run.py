@@ -200,6 +200,12 @@ def test_a_mistyped_tag_is_no_success_even_where_a_trap_is_left(host, tags, skip
         run.inform({**params(), "tags": tags, "skip_tags": skip_tags}, host)
 
 
+def test_a_run_that_was_given_no_trap_is_told_which_there_are(host):
+    with pytest.raises(NodewardError, match="no trap is left to run") as refused:
+        run.inform({**params(), "pid_limits": None}, host)
+    assert f"Name one of {', '.join(traps.TRAPS)} with --tags" in refused.value.remedy
+
+
 def test_other_people_s_tags_do_not_matter(host):
     tags = ["pid_limits", "web", "always"]
     assert run.inform({**params(), "tags": tags, "skip_tags": ["slow"]}, host)["facts"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal, sysctl_d
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.lock import LOCK
-from ansible_collections.nodeward.calico.plugins.module_utils._node import run
+from ansible_collections.nodeward.calico.plugins.module_utils._node import bird_watchdog, run
 
 from tests.unit.node.whole_node import PID_MAX, RootHost, host, params, tree
 
@@ -58,6 +59,7 @@ OBSTACLES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda root: (root / journal.PATH[1:]).write_text('{"format": 2, "entries": {}}'),
         journal.PATH,
     ),
+    "a folder where the journal belongs": (lambda root: (root / journal.PATH[1:]).mkdir(), journal.PATH),
     "a folder where our drop-in belongs": (
         lambda root: (root / sysctl_d.drop_in("pid_limits")[1:]).mkdir(),
         sysctl_d.drop_in("pid_limits"),
@@ -79,6 +81,18 @@ def test_informing_tells_what_would_stop_hardening(tmp_path, host, put, where):
         stopped.value.remedy,
     )
     assert where in refused["where"]
+
+
+def test_an_obstacle_is_told_for_the_trap_whose_change_meets_it(tmp_path, host):
+    """The first change, of another trap, meets none."""
+    (tmp_path / "usr/local/lib").mkdir(parents=True)
+    (tmp_path / "usr/local/lib/nodeward").write_text("a file where a trap wants its folder\n")
+    defaults = {name: option.get("default") for name, option in bird_watchdog.OPTIONS.items()}
+    told = run.inform({**params(), "bird_watchdog": defaults}, host)
+    assert told["changes"][0]["trap"] == "pid_limits"
+    [refused] = [finding for finding in told["findings"] if finding["id"].endswith(".refused")]
+    assert (refused["id"], refused["trap"]) == ("bird_watchdog.refused", "bird_watchdog")
+    assert refused["where"] == "/usr/local/lib/nodeward/bird_watchdog.py"
 
 
 @pytest.mark.parametrize("start", RUNS.values(), ids=RUNS)
@@ -138,6 +152,26 @@ def test_what_cannot_be_read_is_named(tmp_path, host, start):
     with pytest.raises(NodewardError, match="cannot be read: Too many levels of symbolic links") as refused:
         start(host)
     assert refused.value.where.endswith("10-loop.conf")
+
+
+class Nameless(RootHost):
+    """Cannot read, and its kernel does not say which file."""
+
+    error: OSError
+
+    def read_text(self, _path: str) -> str | None:
+        raise self.error
+
+
+NAMELESS = [(OSError(errno.EMFILE, "Too many open files"), "Too many open files"), (TimeoutError("late"), "late")]
+
+
+@pytest.mark.parametrize(("error", "told"), NAMELESS)
+def test_an_error_without_a_file_is_the_node_s(tmp_path, monkeypatch, error, told):
+    monkeypatch.setattr(Nameless, "error", error, raising=False)
+    with pytest.raises(NodewardError) as refused:
+        run.inform(params(), Nameless(str(tmp_path)))
+    assert (refused.value.where, refused.value.what) == ("the node", f"cannot be read: {told}")
 
 
 def test_a_lock_that_cannot_be_had_is_told(tmp_path, host):

@@ -134,6 +134,13 @@ LEFT: list[tuple[str, Boot, str]] = [
      f"{OTHER} may be taken instead at boot"),
     ("another profile that is not understood", managed({UP: TEXT, OTHER: "x\n"}, ACTIVE + row("u2", OTHER)),
      f"{OTHER} may be taken instead at boot"),
+    ("brought up by hand", managed({UP: TEXT}, row("u1", UP, auto="no", on="eth0")),
+     "its profile does not come up by itself"),
+    ("a bond that its ports may bring up", managed({UP: TEXT}, row("u1", UP, kind="bond", auto="no", on="eth0")),
+     "its profile does not come up by itself"),
+    ("brought up by hand, and a boot takes another of less priority",
+     managed({UP: TEXT, OTHER: TEXT}, row("u1", UP, auto="no", on="eth0") + row("u2", OTHER, priority=-999)),
+     "its profile does not come up by itself"),
     ("a script sets one", managed({UP: TEXT, SCRIPT: "ip link set x mtu 9000\n"}), f"{SCRIPT} may set an MTU"),
 ]  # fmt: skip
 
@@ -148,8 +155,42 @@ def test_a_profile_that_is_left_and_why(boot, why):
     assert "hunter2" not in told
 
 
-def test_a_profile_that_is_left_and_right_is_no_finding():
-    assert plan(managed({UP: SET_TEXT.replace("interface-name=eth0\n", "")}, loaded="1450")) == ([], [])
+USR = "/usr/lib/NetworkManager/system-connections/up.nmconnection"
+RIGHT: list[tuple[str, Boot]] = [
+    ("for any link", managed({UP: SET_TEXT.replace("interface-name=eth0\n", "")}, loaded="1450")),
+    ("a link to somewhere", managed({"/srv/up": SET_TEXT}, links={UP: "/srv/up"}, loaded="1450")),
+    ("of a package", managed({USR: SET_TEXT}, row("u1", USR, on="eth0"), loaded="1450")),
+]
+
+
+@pytest.mark.parametrize("boot", [case[1] for case in RIGHT], ids=[case[0] for case in RIGHT])
+def test_a_profile_that_is_left_and_right_is_no_finding(boot):
+    assert boot.garbled
+    assert plan(boot) == ([], [])
+
+
+CONTESTED: list[tuple[str, Boot, str]] = [
+    ("in memory only", managed({RUN_PATH: SET_TEXT}, row("u1", RUN_PATH, on="eth0"), loaded="1450"),
+     "its profile is gone after a boot"),
+    ("another profile for it", managed({UP: SET_TEXT, OTHER: TEXT}, ACTIVE + row("u2", OTHER), loaded="1450"),
+     f"{OTHER} may be taken instead at boot"),
+    ("another profile for it, and both for any link",
+     managed({UP: SET_TEXT.replace("interface-name=eth0\n", ""), OTHER: "[connection]\nid=a\n"},
+             ACTIVE + row("u2", OTHER), loaded="1450"),
+     f"{OTHER} may be taken instead at boot"),
+    ("brought up by hand", managed({UP: SET_TEXT}, row("u1", UP, auto="no", on="eth0"), loaded="1450"),
+     "its profile does not come up by itself"),
+    ("a script sets one", managed({UP: SET_TEXT, SCRIPT: "ip link set x mtu 9000\n"}, loaded="1450"),
+     f"{SCRIPT} may set an MTU"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("boot", "why"), [case[1:] for case in CONTESTED], ids=[case[0] for case in CONTESTED])
+def test_a_profile_that_is_right_and_need_not_decide_is_told(boot, why):
+    assert boot.at_boot == 1450
+    changes, [told] = plan(boot)
+    assert changes == []
+    assert why in told
 
 
 def test_networkmanager_leaves_it_alone():
@@ -268,6 +309,28 @@ def test_a_link_that_shares_its_definition_and_is_right_is_no_finding():
     assert plan(planned(WITH_MTU, SET_MADE.replace("Name=eth0", "Name=e*"))) == ([], [])
 
 
+def test_a_file_behind_ours_that_leaves_the_link_right_is_no_finding():
+    boot = with_files({"/etc/netplan/99-zzz.yaml": "network: {bonds: {b: {mtu: 9000}}}\n"}, merged=WITH_MTU)
+    assert "99-zzz.yaml is read after" in boot.garbled
+    assert plan(boot) == ([], []), "what netplan's files come to has that file in it"
+
+
+def test_of_drop_ins_over_netplan_s_file_the_last_one_decides():
+    sets = {size: f"[Link]\nMTUBytes={size}\n" for size in (1450, 9000)}
+    later = DROP_IN.replace("a.conf", "b.conf")
+    right = with_files({DROP_IN: sets[9000], later: sets[1450]})
+    assert plan(right) == ([], [])
+    wrong = with_files({DROP_IN: sets[1450], later: sets[9000], MADE: SET_MADE}, merged=WITH_MTU)
+    assert plan(wrong) == ([], [f"eth0 is configured by netplan ({later} sets an MTU over it)"])
+
+
+def test_without_netplan_nothing_that_it_made_is_known_to_come_back():
+    host = FakeHost({**STATE, MADE: SET_MADE, DROP_IN: "[Link]\nMTUBytes=1450\n"})
+    changes, [told] = plan(uplink_files.observe(host, NETWORK)["eth0"])
+    assert changes == []
+    assert "netplan itself is not installed" in told
+
+
 MADE_TEXT = "[connection]\nid=netplan-up\ntype=ethernet\ninterface-name=eth0\n\n[ethernet]\nwake-on-lan=0\n"
 
 
@@ -286,6 +349,11 @@ def test_netplan_over_network_manager():
     assert plan(over_network_manager(made, WITH_MTU, "1450")) == ([], [])
     assert plan(over_network_manager(made, WITH_MTU)) == ([loads(MADE_NM)], [])
     assert plan(over_network_manager(MADE_TEXT, WITH_MTU)) == ([generates, loads(MADE_NM)], [])
+
+
+def test_netplan_over_network_manager_where_something_else_may_decide():
+    boot = over_network_manager(MADE_TEXT + "mtu=1450\n", WITH_MTU, "1450", **{SCRIPT: "ip link set x mtu 9000\n"})
+    assert plan(boot) == ([], [f"eth0 is configured by netplan ({SCRIPT} may set an MTU)"])
 
 
 def test_netplan_over_network_manager_for_any_link():
