@@ -11,14 +11,17 @@ _RESULTS = ("calico_mtu_seen", "node_result", "link_mtu_result")
 
 
 def uplinks(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return name and MTU of the uplink of each host on which one was seen, with the inventory's address."""
+    """Return name and MTU of the uplink of each host on which one was seen, with the inventory's address.
+
+    The MTU is what it carries: a bridge's is no more than its ports'.
+    """
     found: dict[str, dict[str, Any]] = {}
     for host in hosts:
         given = variables.get(host, {})
         seen = [_uplink(given.get(result) or {}) for result in _RESULTS]
         for uplink in filter(None, seen):
             address = given.get("ansible_host") or host
-            found[host] = {"name": uplink["name"], "mtu": uplink["mtu"], "address": str(address)}
+            found[host] = {"name": uplink["name"], "mtu": uplink["carries"], "address": str(address)}
     return found
 
 

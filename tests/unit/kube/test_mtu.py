@@ -333,7 +333,7 @@ def test_pods_by_namespace_and_owner():
 
 def test_the_filter_takes_what_the_roles_left():
     def result(size: int) -> dict[str, Any]:
-        return {"facts": {"link_mtu": {"uplink": {"name": "eth0", "mtu": size, "boot": ""}}}}
+        return {"facts": {"link_mtu": {"uplink": {"name": "eth0", "mtu": 9000, "carries": size, "boot": ""}}}}
 
     variables: dict[str, dict[str, Any]] = {
         "a": {"node_result": result(1450), "ansible_host": "192.0.2.1"},
