@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core.plan import Refusal
 from .._node.calico_links import FALLBACK_MTU, OVERHEADS, PATTERNS
-from . import install, mtu_findings, mtu_pins, objects, places, probe_findings, restart
+from . import install, mtu_findings, mtu_pins, node_names, objects, places, probe_findings, restart
 from .install import Calico
 from .objects import ClusterPlan, FieldChange, Ref
 
@@ -113,8 +113,8 @@ class View:
 
 def view(calico: Calico, uplinks: Sequence[Uplink]) -> View:
     """Judge what was seen against the API's list of nodes; ``uplinks`` is not empty."""
-    known = {word for each in uplinks for word in _words(each)}
-    unseen = [name for name, words in map(_names, calico.nodes) if not words & known]
+    seen = {node for _uplink, node in _pairs(calico, uplinks)}
+    unseen = [str(node["metadata"]["name"]) for place, node in enumerate(calico.nodes) if place not in seen]
     ordered = sorted(uplinks, key=lambda each: each.mtu)
     odd: list[Uplink] = []
     for mtu in sorted({each.mtu for each in ordered}):
@@ -127,18 +127,12 @@ def view(calico: Calico, uplinks: Sequence[Uplink]) -> View:
 
 def of_nodes(calico: Calico, uplinks: Sequence[Uplink]) -> list[Uplink]:
     """Return the uplinks of hosts that are nodes of this cluster: those of others have no say in its MTU."""
-    words = set[str]().union(*(words for _name, words in map(_names, calico.nodes)))
-    return [each for each in uplinks if _words(each) & words]
+    ours = {uplink for uplink, _node in _pairs(calico, uplinks)}
+    return [each for place, each in enumerate(uplinks) if place in ours]
 
 
-def _words(uplink: Uplink) -> set[str]:
-    return {uplink.node, uplink.node.partition(".")[0], uplink.address} - {""}
-
-
-def _names(node: Mapping[str, Any]) -> tuple[str, set[str]]:
-    name = str(node["metadata"]["name"])
-    addresses = places.get(node, "/status/addresses") or []
-    return name, {name, name.partition(".")[0], *(str(each.get("address")) for each in addresses)}
+def _pairs(calico: Calico, uplinks: Sequence[Uplink]) -> set[tuple[int, int]]:
+    return node_names.pairs([(each.node, each.address) for each in uplinks], calico.nodes)
 
 
 # --- plan -------------------------------------------------------------------------------------------
