@@ -1,10 +1,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The nodes whose CNI token is refused or about to expire. Documented in stale_tokens.yml."""
+"""The nodes whose CNI token is refused, or accepted and about to expire. Documented in stale_tokens.yml."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
+
+from ..module_utils._kube.cni_token import is_due
 
 # Where the roles leave what the trap saw; the newest first.
 _RESULTS = ("cni_token_seen", "node_result")
@@ -17,7 +19,7 @@ def stale_tokens(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]
     seen = [(host, token_facts(variables.get(host, {}))) for host in hosts]
     refused = [host for host, facts in seen if facts.get("answer") == "refused"]
     return {
-        "due": [host for host, facts in seen if host in refused or facts.get("expires_soon")],
+        "due": [host for host, facts in seen if is_due(facts)],
         "refused": refused,
         "untried": [host for host, facts in seen if not facts],
     }

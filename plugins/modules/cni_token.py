@@ -11,6 +11,8 @@ author: The nodeward.calico founders (@nodeward)
 description:
   - Where the token of Calico's CNI plugin is refused on a node, or is about to expire, deletes calico-node's pod
     there and waits until a new one is ready, which writes a new token. That helps in every release of Calico.
+  - Where the node got neither yes nor a refusal from the API server nothing is restarted, however soon the token
+    expires.
   - First a fresh token of the same service account is asked for and tried. Where that is refused as well nothing is
     restarted, as calico-node itself would not start again.
   - For one node at a time. Where more than three nodes are refused it only reports, since then the cause is the

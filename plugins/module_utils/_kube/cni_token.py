@@ -40,10 +40,9 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
     """Replace calico-node's pod on one node where its token is refused or about to expire. Raises NodewardError."""
     rollout.require_limit(TRAP, params["pod_timeout"])
     seen = params["seen"]
-    is_refused = seen.get("answer") == "refused"
-    if not (is_refused or seen.get("expires_soon")):
+    if not is_due(seen):
         return _result()
-    if is_refused and params["refused"] > MOST:
+    if seen["answer"] == "refused" and params["refused"] > MOST:
         return _result(findings=[_cluster_wide(params["refused"])])
     daemon_set = install.find(api)
     pod = _pod(api, daemon_set, str(seen.get("node") or ""))
@@ -56,6 +55,14 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
     _delete(api, pod, waiting.clock.sleep)
     told = _wait(api, daemon_set, pod, waiting)
     return {**_result(changes=[change], told=told), "issued_before": seen.get("issued")}
+
+
+def is_due(seen: Mapping[str, Any]) -> bool:
+    """Tell whether a new token helps a node. Where the API server is not reached or forbids it, a token that expires
+    soon is left as well: no new one is had by a restart, and calico-node itself might not start again.
+    """
+    answer = seen.get("answer")
+    return answer == "refused" or (answer == "accepted" and bool(seen.get("expires_soon")))
 
 
 def _prove(api: Api, daemon_set: Item, account: str) -> None:

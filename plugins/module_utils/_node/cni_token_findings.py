@@ -18,6 +18,12 @@ _ENDS_IT = (
     "longer good"
 )
 _RESTART = f"ansible-playbook nodeward.calico.harden --tags {TRAP}"
+# Why a restart is no remedy yet: calico-node itself has no other way to the API server, and no other rights.
+_FIRST = {
+    "unreachable": "See first that the API server can be reached from the node",
+    "forbidden": "Give it back its right first",
+    "odd": "See first why the API server answers so",
+}
 _WHY = "every pod that is made or removed on the node reads Calico's datastore with it (incident A4)"
 
 
@@ -98,6 +104,7 @@ _ANSWERS = {"refused": _refused, "forbidden": _forbidden, "unreachable": _unreac
 
 
 def _expires_soon(facts: Facts) -> Finding:
+    first = _FIRST.get(facts.answer)
     return Finding(
         id=f"{TRAP}.expires_soon",
         severity="high",
@@ -105,7 +112,9 @@ def _expires_soon(facts: Facts) -> Finding:
         observed=_age(facts),
         wanted="a token that is renewed in time",
         why=f"{_WHY}; what renews it stands still, or this release has nothing that does. {_ENDS_IT}",
-        remedy=f"{_RESTART}, or delete calico-node's pod on this node",
+        remedy=f"{first}: until then harden restarts nothing, since calico-node itself might not start again"
+        if first
+        else f"{_RESTART}, or delete calico-node's pod on this node",
     )
 
 

@@ -78,10 +78,17 @@ def test_a_limit_of_no_use_is_refused_before_the_pod_is_deleted(api, seconds, wh
     assert f"{PODS}/calico-node-a" in api.objects
 
 
-@pytest.mark.parametrize(
-    "seen", [{"node": "node1", "answer": a} for a in ("accepted", "forbidden", "unreachable")] + [{}]
-)
-def test_a_token_that_no_restart_would_mend_is_left_alone(api, seen):
+NO_RESTART: list[dict[str, Any]] = [
+    {"answer": "accepted", "expires_soon": False},
+    *({"answer": each, "expires_soon": soon} for each in ("forbidden", "unreachable", "odd", "") for soon in (0, 1)),
+    {},
+]
+
+
+@pytest.mark.parametrize("facts", NO_RESTART, ids=str)
+def test_a_token_that_no_restart_would_mend_is_left_alone(api, facts):
+    seen = {"node": "node1", **facts}
+    assert stale_tokens(["a"], {"a": {"node_result": {"facts": {"cni_token": seen}}}})["due"] == []
     assert Cluster(api).run(seen)["changed"] is False
     assert api.tried == []
 

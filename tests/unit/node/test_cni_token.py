@@ -99,6 +99,29 @@ def test_what_comes_of_a_request(host, told, answer):
     assert host.calls == [], "it only reads"
 
 
+@pytest.mark.parametrize(
+    ("answer", "told", "remedy"),
+    [
+        (OK, "", "ansible-playbook nodeward.calico.harden --tags cni_token"),
+        (
+            None,
+            "unreachable",
+            "See first that the API server can be reached from the node: until then harden restarts ",
+        ),
+        (Answer(403, "{}"), "forbidden", "Give it back its right first: until then harden restarts nothing"),
+        (Answer(503, ""), "odd_answer", "See first why the API server answers so: until then harden restarts nothing"),
+    ],
+)
+def test_a_token_that_expires_soon_is_told_whatever_the_answer_and_restarted_only_where_that_helps(
+    answer, told, remedy
+):
+    findings = {
+        f.id: f for f in cni_token.plan(cni_token.observe(node(bound(23 * HOUR, DAY), answer)), Policy()).findings
+    }
+    assert set(findings) == {"cni_token.expires_soon", *([f"cni_token.{told}"] if told else [])}
+    assert findings["cni_token.expires_soon"].remedy.startswith(remedy)
+
+
 def test_the_request_is_made_with_the_token_and_the_token_is_never_shown():
     host = node(FRESH, Answer(401, "{}"))
     facts = cni_token.observe(host)
