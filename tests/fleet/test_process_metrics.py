@@ -189,7 +189,7 @@ def test_a_token_that_nobody_renews_calls_until_it_is_renewed(fleet: Fleet, tmp_
     assert lab.run(DEBIAN, f"systemctl is-active {TIMER}").stdout == "active\n"
     lab.run(DEBIAN, f"cp {KUBECONFIG} /run/kubeconfig")
     with server.scraping(f"{lab.address(DEBIAN)}:9100", tmp_path) as prometheus:
-        write(age=20 * HOUR)
+        write(age=21 * HOUR)
         bird.until(lambda: prometheus.query(pending), "the alert")
         write(age=HOUR)
         left = "nodeward_cni_token_expires_timestamp_seconds - time()"

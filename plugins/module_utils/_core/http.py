@@ -14,6 +14,7 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Union
 from urllib.parse import urlsplit
 
@@ -49,10 +50,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """The status and the text of an answer."""
+    """The status and the text of an answer; ``date`` is the server's own time in seconds since 1970, if it says it."""
 
     status: int
     body: str = field(default="", repr=False)
+    date: float | None = field(default=None, compare=False)
 
 
 def send(request: Request) -> Answer:
@@ -64,7 +66,8 @@ def send(request: Request) -> Answer:
             body = None if request.body is None else request.body.encode()
             line.request(request.method, path, body, dict(request.headers))
             answer = line.getresponse()
-            return Answer(answer.status, answer.read(LARGEST_ANSWER).decode(errors="replace"))
+            text = answer.read(LARGEST_ANSWER).decode(errors="replace")
+            return Answer(answer.status, text, _moment(answer.getheader("Date")))
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise NodewardError(
             what=f"does not answer ({_said(error)})",
@@ -126,6 +129,13 @@ def place(url: str) -> str:
         return f"{parts.scheme}://{host}:{parts.port}" if parts.port is not None else f"{parts.scheme}://{host}"
     except ValueError:
         return "an address that is none"
+
+
+def _moment(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):  # which of them, depends on Python's release
+        return None
 
 
 def _said(error: Exception) -> str:

@@ -16,7 +16,7 @@ from . import conflict, install, places, rollout
 from .client import is_passing
 from .port import Api, Item
 from .rollout import Waiting
-from .service_account_token import NAME
+from .service_account_token import NAME, YOUNG
 
 TRAP = "cni_token"
 CONSENT = "calico_pod_restart"
@@ -59,10 +59,13 @@ def run(api: Api, params: Mapping[str, Any], check_mode: bool, waiting: Waiting)
 
 def is_due(seen: Mapping[str, Any]) -> bool:
     """Tell whether a new token helps a node. Where the API server is not reached or forbids it, a token that expires
-    soon is left as well: no new one is had by a restart, and calico-node itself might not start again.
+    soon is left as well: no new one is had by a restart, and calico-node itself might not start again. So is a young
+    one, which the next would only be like.
     """
-    answer = seen.get("answer")
-    return answer == "refused" or (answer == "accepted" and bool(seen.get("expires_soon")))
+    answer, age = seen.get("answer"), seen.get("age")
+    return answer == "refused" or (
+        answer == "accepted" and bool(seen.get("expires_soon")) and (age is None or age >= YOUNG)
+    )
 
 
 def _prove(api: Api, daemon_set: Item, account: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 # What Kubernetes takes for a name; a token is not signed for us, and a name of it gets into paths of the API.
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
+# Seconds: what has renewed a token within them was at work, and may be again.
+YOUNG = 3600.0
 _LATEST = 1e13  # the moment that no token outlives, in seconds since 1970
 
 

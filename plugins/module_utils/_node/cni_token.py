@@ -42,8 +42,9 @@ OPTIONS: dict[str, dict[str, Any]] = {"metrics": {"type": "bool", "default": Tru
 ACCEPTED, REFUSED, FORBIDDEN, UNREACHABLE, ODD = "accepted", "refused", "forbidden", "unreachable", "odd"
 _STATUSES = {401: REFUSED, 403: FORBIDDEN, 404: ACCEPTED}  # who is told that there is none was let in
 
-# A token that is renewed in time never has less of its life left: the refresher sleeps for half of it at most.
-SOON_SHARE, SOON_SECONDS = 0.25, 7 * 86400.0
+# A token that is renewed in time never has less of its life left: Calico's refresher sleeps for half of it at most, and
+# the kubelet renews a pod's own token, which v3.20 to v3.23.1 copy, at 80 % (pkg/kubelet/token/token_manager.go).
+SOON_SHARE, SOON_SECONDS = 0.15, 7 * 86400.0
 
 # Bytes of the end of the log that are looked at, and seconds that a refusal in it is recent for.
 _TAIL, _RECENT = 256 * 1024, 86400.0
@@ -62,7 +63,8 @@ class Policy:
 class Facts:
     """What observe saw. ``unusable`` says why there is no token to try; ``said`` is what came of the request.
 
-    ``server`` is without what may be secret in an address.
+    ``server`` is without what may be secret in an address. ``now`` is the API server's time, which judges the token,
+    and the node's where it does not say it.
     """
 
     kubeconfig: str = KUBECONFIG
@@ -78,6 +80,11 @@ class Facts:
     refusals: int = 0
     last_refusal: str = ""
     metrics: cni_token_metrics.Facts = field(default_factory=cni_token_metrics.Facts)
+
+    @property
+    def age(self) -> float | None:
+        """Return the seconds since the token was issued."""
+        return None if self.token.issued is None else self.now - self.token.issued
 
     @property
     def remaining(self) -> float | None:
@@ -124,7 +131,8 @@ def _seen(host: Host) -> Facts:
     status = ACCEPTED if answer.status // 100 == 2 else _STATUSES.get(answer.status, ODD)
     kind = plugin.get("datastore_type")
     is_read = _GROUP in answer.body if kind is None else kind == "kubernetes"
-    return replace(facts, answer=status, said=f"{answer.status}", datastore_is_read=is_read)
+    now = now if answer.date is None else answer.date
+    return replace(facts, now=now, answer=status, said=f"{answer.status}", datastore_is_read=is_read)
 
 
 def _plugin(host: Host) -> Mapping[str, Any]:
@@ -190,7 +198,7 @@ def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
         "node": facts.nodename,
         "service_account": facts.token.service_account,
         "pod": facts.token.pod,
-        "age": _rounded(None if facts.token.issued is None else facts.now - facts.token.issued),
+        "age": _rounded(facts.age),
         "expires_in": _rounded(facts.remaining),
         "expires_soon": facts.expires_soon,
         "issued": _rounded(facts.token.issued),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .._core.plan import Finding
+from .._kube.service_account_token import YOUNG
 
 if TYPE_CHECKING:
     from .cni_token import Facts
@@ -104,7 +105,6 @@ _ANSWERS = {"refused": _refused, "forbidden": _forbidden, "unreachable": _unreac
 
 
 def _expires_soon(facts: Facts) -> Finding:
-    first = _FIRST.get(facts.answer)
     return Finding(
         id=f"{TRAP}.expires_soon",
         severity="high",
@@ -112,10 +112,16 @@ def _expires_soon(facts: Facts) -> Finding:
         observed=_age(facts),
         wanted="a token that is renewed in time",
         why=f"{_WHY}; what renews it stands still, or this release has nothing that does. {_ENDS_IT}",
-        remedy=f"{first}: until then harden restarts nothing, since calico-node itself might not start again"
-        if first
-        else f"{_RESTART}, or delete calico-node's pod on this node",
+        remedy=_of_expiry(facts),
     )
+
+
+def _of_expiry(facts: Facts) -> str:
+    if facts.answer in _FIRST:
+        return f"{_FIRST[facts.answer]}: until then harden restarts nothing, since calico-node might not start again"
+    if facts.age is not None and facts.age < YOUNG:
+        return "Look again later: it was renewed within the last hour, so that harden restarts nothing for it"
+    return f"{_RESTART}, or delete calico-node's pod on this node"
 
 
 def _was_refused(facts: Facts) -> Finding:
@@ -132,8 +138,8 @@ def _was_refused(facts: Facts) -> Finding:
 
 def _age(facts: Facts) -> str:
     """Say how old the token is and when it ends."""
-    issued, remaining = facts.token.issued, facts.remaining
-    age = "of unknown age" if issued is None else f"{_span(facts.now - issued)} old"
+    remaining = facts.remaining
+    age = "of unknown age" if facts.age is None else f"{_span(facts.age)} old"
     if remaining is None:
         return f"a token {age}, without an end"
     end = f"expires in {_span(remaining)}" if remaining > 0 else f"expired {_span(-remaining)} ago"

@@ -57,6 +57,20 @@ def test_a_request_and_its_answer(port, monkeypatch):
     assert send(Request(f"http://127.0.0.1:{port}/teapot")).status == 418
 
 
+@pytest.mark.parametrize(
+    ("date", "told"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 1_700_000_000.0),
+        ("yesterday", None),
+        ("", None),
+        ("Tue, 99 Nov 99999 22:13:20 GMT", None),
+    ],
+)
+def test_the_server_s_own_time(port, monkeypatch, date, told):
+    monkeypatch.setattr(Echo, "date_time_string", lambda _self: date)
+    assert send(Request(f"http://127.0.0.1:{port}")).date == told
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://127.0.0.1:99999/x", "https://[::1]:1/", "http:///x"])
 def test_nobody_answers(url):
     with pytest.raises(NodewardError, match="does not answer"):

@@ -15,7 +15,7 @@ from tests.unit.kube.fake_api import FakeApi
 
 PODS = "/api/v1/namespaces/kube-system/pods"
 REFUSED = {"node": "node1", "answer": "refused", "service_account": "kube-system/calico-cni-plugin", "issued": 7}
-SOON = {"node": "node1", "answer": "accepted", "expires_soon": True}
+SOON = {"node": "node1", "answer": "accepted", "expires_soon": True, "age": 3600}
 
 
 @pytest.fixture
@@ -80,6 +80,7 @@ def test_a_limit_of_no_use_is_refused_before_the_pod_is_deleted(api, seconds, wh
 
 NO_RESTART: list[dict[str, Any]] = [
     {"answer": "accepted", "expires_soon": False},
+    {"answer": "accepted", "expires_soon": True, "age": 3599},
     *({"answer": each, "expires_soon": soon} for each in ("forbidden", "unreachable", "odd", "") for soon in (0, 1)),
     {},
 ]

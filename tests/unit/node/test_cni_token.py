@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.cni_token import is_due
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.service_account_token import decoded
 from ansible_collections.nodeward.calico.plugins.module_utils._node import cni_token
 from ansible_collections.nodeward.calico.plugins.module_utils._node.cni_token import LOG, Policy
@@ -74,7 +75,11 @@ ANSWERS: list[tuple[str, FakeHost, list[str], str]] = [
     ("403 is another matter", node(FRESH, Answer(403, "{}")), ["forbidden"], "forbidden"),
     ("nobody answers", node(FRESH), ["unreachable"], "unreachable"),
     ("503", node(FRESH, Answer(503, "")), ["odd_answer"], "odd"),
-    ("never renewed", node(bound(20 * HOUR, DAY), OK), ["expires_soon"], "accepted"),
+    ("never renewed", node(bound(21 * HOUR, DAY), OK), ["expires_soon"], "accepted"),
+    ("an hour, which the kubelet is about to renew", node(bound(0.82 * HOUR, HOUR), OK), [], "accepted"),
+    ("an hour, which nobody renewed", node(bound(0.9 * HOUR, HOUR), OK), ["expires_soon"], "accepted"),
+    ("by a clock that is ahead", node(FRESH, Answer(200, "{}", NOW - 23 * HOUR)), [], "accepted"),
+    ("by a clock that is behind", node(FRESH, Answer(200, "{}", NOW + 21 * HOUR)), ["expires_soon"], "accepted"),
     ("renewed as late as it may be", node(bound(12 * HOUR, DAY), OK), [], "accepted"),
     ("a year, of which months are left", node(bound(300 * DAY, 365 * DAY), OK), [], "accepted"),
     ("a year, of which days are left", node(bound(360 * DAY, 365 * DAY), OK), ["expires_soon"], "accepted"),
@@ -148,6 +153,24 @@ def test_what_is_shown():
         "refusals": 0,
         "last_refusal": "",
     }
+
+
+def test_a_token_is_judged_by_the_api_server_s_clock():
+    """A node whose clock was 19 hours ahead had its calico-node restarted by each run: the new token was as old."""
+    made_now = node(bound(19 * HOUR, DAY), Answer(200, "{}", NOW - 19 * HOUR))
+    shown = cni_token.shown(cni_token.observe(made_now))
+    assert (shown["age"], shown["expires_in"], shown["expires_soon"]) == (0, DAY, False)
+
+
+def test_a_young_token_is_no_reason_for_a_restart():
+    facts = cni_token.observe(node(bound(0.9 * HOUR, HOUR), OK))
+    [told] = cni_token.plan(facts, Policy()).findings
+    assert (told.id, told.remedy[:17], is_due(cni_token.shown(facts))) == (
+        "cni_token.expires_soon",
+        "Look again later:",
+        False,
+    )
+    assert is_due(cni_token.shown(cni_token.observe(node(bound(1.8 * HOUR, 2 * HOUR), OK))))
 
 
 def test_a_node_without_calico_s_cni_says_nothing():
