@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import time
 from collections.abc import Sequence
 from typing import Any, Callable
@@ -39,6 +40,7 @@ _UNREACHED: tuple[type[Exception], ...] = (OSError, *_ERRORS)
 __all__ = ["AUTH_ARG_SPEC", "AnsibleK8SModule", "KubernetesApi", "NoAccessError", "carry_out", "connect"]
 
 _TIMEOUT = (5, 60)  # seconds until connected, and for an answer
+_USER = re.compile(r"//\S*@")
 _PROBES = 3  # requests of which the shortest is the round trip
 
 
@@ -213,7 +215,8 @@ def _message(error: Any) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    """Return what an error says, without user and password of an address in it, which may hold any character."""
+    return _USER.sub("//", (str(error).splitlines() or [type(error).__name__])[0])[:300]
 
 
 def carry_out(module: Any, run: Callable[..., dict[str, Any]]) -> None:
