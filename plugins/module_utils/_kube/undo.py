@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from .._core.errors import NodewardError
 from .._core.journal import Entry
-from . import objects, places, restart
+from . import conflict, objects, places, restart
 from .client import is_passing
 from .cluster_journal import ClusterJournal
 from .objects import FieldChange, Ref
@@ -40,7 +40,8 @@ def undone(
             left.append(f"{ref.where} ({second.what})")
     try:
         if not left:
-            ClusterJournal(api).revert([change.target for change in back], known)
+            targets = [change.target for change in back]
+            conflict.retried(lambda: ClusterJournal(api).revert(targets, known), how.clock.sleep)
     except NodewardError as second:
         left.append(f"{second.where} ({second.what})")
     if left:

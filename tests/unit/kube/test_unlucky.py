@@ -70,6 +70,20 @@ def test_a_restore_that_is_undone_is_still_known(api):
     assert (timeout(api), entries(api)) == (60, known)
 
 
+def test_a_run_is_undone_also_where_somebody_else_writes_the_journal_meanwhile(api):
+    delete = api.delete
+
+    def written_before(path: str, version: str) -> None:
+        api.delete = delete
+        api.store(path, api.get(path) or {})
+        delete(path, version)
+
+    api.delete = written_before
+    with pytest.raises(NodewardError, match="put back"):
+        harden(anew(api, lambda _name: False))
+    assert (timeout(api), api.get(JOURNAL)) == (1, None)
+
+
 def test_a_restore_forgets_nothing_that_another_run_hardened_meanwhile(api):
     harden(anew(api))
     fleet = anew(api)
