@@ -22,11 +22,12 @@ def diagnosis(
     pods: Sequence[Mapping[str, Any]] | None = None,
     events: Sequence[Mapping[str, Any]] = (),
     now: float | None = None,
+    failed: str = "",
 ) -> list[str]:
     """Return the walk through the traps and the likeliest cause, as lines for a terminal.
 
     ``variables`` are hostvars after an audit of the host. ``pods`` and ``events`` are what the API server has of
-    calico-node, None where it was not asked.
+    calico-node, None where it was not asked, or where it was and ``failed`` says why it told nothing.
     """
     [node] = report([host], variables, "audit", False)["nodes"]
     if node["error"]:
@@ -35,7 +36,7 @@ def diagnosis(
     cluster: Mapping[str, Any] | None = next(
         (each["facts"].get("calico_probes") for each in results if "calico_probes" in (each["facts"] or {})), {}
     )
-    seen = Seen(host, node["facts"], tuple(node["findings"]), cluster=cluster or {})
+    seen = Seen(host, node["facts"], tuple(node["findings"]), cluster=cluster or {}, failed=failed)
     names = (str(seen.at("cni_token", "node") or host), host)  # its name in the cluster may be another one
     pod = None if pods is None else read(pods, events, names, time.time() if now is None else now)
     walk = walked(replace(seen, pod=pod))

@@ -50,7 +50,7 @@ def read(pods: Sequence[Item], events: Sequence[Item], names: Sequence[str], now
         restarts=int(container.get("restartCount") or 0),
         waits=str(_at(container, "state", "waiting", "reason") or ""),
         ended=str(_at(container, "lastState", "terminated", "reason") or ""),
-        said=tuple(_short(each) for each in [*_warnings(events, name), *_of(pod, container)])[:_MOST],
+        said=tuple(short(each) for each in [*_warnings(events, name), *_of(pod, container)])[:_MOST],
         since=None if started is None else max(0.0, now - started),
     )
 
@@ -73,7 +73,8 @@ def _of(pod: Item, container: Item) -> Iterator[str]:
             yield str(each["message"])
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return a message on one line, no longer than is read."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 

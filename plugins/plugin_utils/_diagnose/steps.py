@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .pod import Pod
+from .pod import Pod, short
 
 EXPLAINS, MAY_BE, UNKNOWN, NOT_IT = "explains it", "may be it", "not known", "is not it"
 
@@ -27,13 +27,16 @@ SLOW = 0.2  # seconds for one round trip to the datastore; in incident D it was 
 
 @dataclass(frozen=True)
 class Seen:
-    """One node of a report. ``pod`` is None where no API server was asked; ``cluster`` has facts of calico_probes."""
+    """One node of a report. ``pod`` is None where no API server was asked, or ``failed`` says why it told nothing;
+    ``cluster`` has facts of calico_probes.
+    """
 
     name: str
     facts: Mapping[str, Any]
     findings: tuple[Mapping[str, Any], ...] = ()
     pod: Pod | None = None
     cluster: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
 
     def at(self, *path: str) -> Any:
         """Return the fact at a path, None where there is none."""
@@ -63,6 +66,9 @@ class Outcome:
 
 def _pod(seen: Seen) -> Outcome:
     pod = seen.pod
+    if seen.failed:
+        told = f"the API server was asked and told nothing: {short(seen.failed)}"
+        return Outcome(told, UNKNOWN, "Mend that (the kubeconfig, its rights, the way to the server), then run again")
     if pod is None:
         return Outcome("no API server was asked", UNKNOWN, "Name one: harden_api_kubeconfig, or K8S_AUTH_KUBECONFIG")
     if not pod.name:

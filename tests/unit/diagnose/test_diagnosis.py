@@ -184,6 +184,14 @@ def test_without_an_api_server_it_says_so_and_goes_on():
     assert "Likeliest: process ids" in text
 
 
+def test_an_api_server_that_was_asked_and_failed_is_not_one_that_was_not_asked():
+    result = {"changed": False, "facts": WELL, "findings": []}
+    text = "\n".join(diagnosis("node1", {"node1": {"node_result": result}}, failed="pods is forbidden:\nUser x"))
+    assert "calico-node's pod not known    the API server was asked and told nothing: pods is forbidden: User x" in text
+    assert "  calico-node's pod: Mend that" in text
+    assert "was asked and" not in told()
+
+
 def test_a_node_that_cannot_be_looked_at_is_the_answer():
     gone = {"node1": {"node_result": {"unreachable": True, "msg": "No route to host"}}}
     [line] = diagnosis("node1", gone)
