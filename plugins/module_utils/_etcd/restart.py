@@ -26,6 +26,7 @@ class Configuration:
         self._forget = forget
         self._texts = {change.path: host.read_text(change.path) for change in changes}
         self._journal = host.read_text(journal.PATH)
+        self._is_started = False
 
     @property
     def writes(self) -> bool:
@@ -59,6 +60,7 @@ class Configuration:
 
     def start(self) -> None:
         """Have systemd start it anew, in order: etcd hands its leadership over at SIGTERM. Raises NodewardError."""
+        self._is_started = True
         if not self.by_kubelet:
             unit = self._seen.site.unit
             self._host.run(["systemctl", "daemon-reload"])
@@ -78,6 +80,13 @@ class Configuration:
     def not_back(self) -> list[str]:
         """Return the files that are not as they were."""
         return [path for path, text in self._texts.items() if self._host.read_text(path) != text]
+
+    def is_touched(self) -> bool:
+        """Tell whether it may run with something else by now; a unit reads what was written when it starts anew.
+
+        Raises OSError.
+        """
+        return self._is_started or (self.by_kubelet and bool(self.not_back()))
 
     def put_back(self) -> None:
         """Bring files and journal back to what they were. Raises OSError."""
