@@ -201,6 +201,7 @@ class Member:
         return cluster.name(to)
 
     def _act(self, configuration: Configuration, health: Health, kept: Lock, cluster: Cluster) -> None:
+        configuration.require_same()  # before all that goes back: minutes have gone by since it was read
         try:
             configuration.write()
             with kept.alive():

@@ -44,6 +44,15 @@ class Configuration:
         for step in self._recorded():
             step.check(self._host)
 
+    def require_same(self) -> None:
+        """Raise NodewardError where somebody else wrote a file since: what would go back is not what they wrote."""
+        for path in self.not_back():
+            raise NodewardError(
+                what="somebody else has written it since this run read it; nothing was changed",
+                where=path,
+                remedy="See what writes it (an upgrade, kubespray) and that it is through, then run again",
+            )
+
     def write(self) -> None:
         """Write a note, the journal, then the files: for a static pod a restart. Raises NodewardError, OSError."""
         if self._changes:

@@ -61,6 +61,26 @@ def test_a_unit_that_did_not_start_anew_yet_is_not_restarted_where_its_file_goes
     assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
 
 
+class Upgraded(Locked):
+    """A node whose file somebody else writes while the snapshot is saved."""
+
+    THEIRS = f"{TEXT}ETCD_INITIAL_CLUSTER=four-members\n"
+
+    def saves(self) -> None:
+        self.files[ENV] = self.THEIRS
+
+
+def test_a_file_that_somebody_else_writes_meanwhile_is_left_as_it_is():
+    cluster = Upgraded()
+    cluster.bad = "TIMEOUT=5000"
+    with pytest.raises(
+        NodewardError, match=r"/etc/etcd\.env: somebody else has written it since .*nothing was changed"
+    ):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, Upgraded.THEIRS)
+    assert note.PATH not in cluster.files
+
+
 class KeepsNote(Locked):
     def remove_file(self, path: str) -> None:
         if path == note.PATH:
