@@ -13,6 +13,7 @@ from .._core.verbs import Change, Reason, SetKey, WriteFile
 from .._core.verbs.units import start_anew
 from . import note
 from .flavours import KUBELET
+from .health import PATIENCE
 from .seen import Seen
 
 
@@ -73,7 +74,7 @@ class Configuration:
         if not self.by_kubelet:
             unit = self._seen.site.unit
             self._host.run(["systemctl", "daemon-reload"])
-            start_anew(self._host, unit)
+            start_anew(self._host, unit, PATIENCE)
 
     def _rewritten(self) -> dict[str, str]:
         """Return the new text of each file: one write, or who is killed between two leaves half of them.

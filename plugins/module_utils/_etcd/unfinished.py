@@ -88,7 +88,7 @@ def put_back(host: Host, left: Unfinished) -> None:
     _forget(host, left)
     if left.unit:
         host.run(["systemctl", "daemon-reload"])
-        start_anew(host, left.unit)
+        start_anew(host, left.unit, health.PATIENCE)
     deadline = host.clock() + health.PATIENCE
     while True:
         why = _trouble(host, left)

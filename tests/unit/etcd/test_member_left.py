@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
+from collections.abc import Sequence
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._core.host import COMMAND_PATIENCE, UnfinishedError
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
     note,
 )
@@ -79,6 +82,30 @@ def test_a_file_that_somebody_else_writes_meanwhile_is_left_as_it_is():
         do(cluster)
     assert (cluster.restarts, cluster.files[ENV]) == (0, Upgraded.THEIRS)
     assert note.PATH not in cluster.files
+
+
+class Slow(Locked):
+    """A node whose unit takes 200 s to start, as rke2-server and kubespray's (TimeoutStartSec=0) may."""
+
+    def run(self, command: Sequence[str], patience: float = COMMAND_PATIENCE) -> str:
+        if list(command[:2]) == ["systemctl", "restart"]:
+            self.now += min(patience, 200)
+            if patience < 200:
+                raise UnfinishedError(f"it took more than {patience:g} s", " ".join(command), "Run it on the node")
+        return super().run(command, patience)
+
+
+def test_a_restart_may_take_as_long_as_the_member_may_to_be_well():
+    cluster = Slow()
+    assert do(cluster)["changed"] is True
+    assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
+def test_so_may_that_of_one_that_a_killed_run_has_left_down():
+    cluster = Slow()
+    del cluster.files[f"/proc/{PID}/comm"]
+    cluster.files[note.PATH] = json.dumps({"name": "node1", "unit": "etcd.service", "changes": []})
+    assert do(cluster, clusters={})["changed"] is True
 
 
 class KeepsNote(Locked):
