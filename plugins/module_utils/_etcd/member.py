@@ -137,9 +137,10 @@ class Member:
             with kept.alive():
                 saved = self._save(cluster)
             kept.keep()
-            # minutes may have gone by since: what is done now goes by how the cluster is now
-            cluster = self.require_well(self.look()) if saved else cluster
-            moved = self.hand_over(cluster)
+            with kept.alive():  # members on a slow disk take seconds for each answer
+                # minutes may have gone by since: what is done now goes by how the cluster is now
+                cluster = self.require_well(self.look()) if saved else cluster
+                moved = self.hand_over(cluster)
             began = self.host.clock()
             self._act(configuration, Health(self.host, self.seen, self.etcd), kept, cluster)
             trouble = self._done()
@@ -202,6 +203,7 @@ class Member:
 
     def _act(self, configuration: Configuration, health: Health, kept: Lock, cluster: Cluster) -> None:
         configuration.require_same()  # before all that goes back: minutes have gone by since it was read
+        kept.keep()  # the last thing before the writing: without the lock another run may restart another member
         try:
             configuration.write()
             with kept.alive():
