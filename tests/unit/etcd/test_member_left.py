@@ -10,13 +10,16 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.host import COMMAND_PATIENCE, UnfinishedError
+from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import Reason
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
     note,
+    seen,
 )
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.restart import Configuration
 from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_io
 
-from tests.unit.etcd.a_node import PID
-from tests.unit.etcd.changing import AFTER, Locked, beside_snapshots, do
+from tests.unit.etcd.a_node import PID, node
+from tests.unit.etcd.changing import AFTER, VALUES, Locked, beside_snapshots, do
 from tests.unit.etcd.fake_cluster import ENV, TEXT
 
 pytestmark = pytest.mark.usefixtures("both_ways")
@@ -62,6 +65,16 @@ def test_a_unit_that_did_not_start_anew_yet_is_not_restarted_where_its_file_goes
     with pytest.raises(NodewardError, match=r"Input/output error; its configuration is that of before, and it was not"):
         do(cluster, state="restored", clusters={"cafe": {}})
     assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
+def test_a_static_pod_is_touched_by_the_writing_alone():
+    host = node()
+    [found] = seen.look(host)
+    changes = found.site.changes(VALUES, Reason("etcd_timing", "because"))
+    configuration = Configuration(host, found, changes)
+    assert not configuration.is_touched()
+    configuration.write()
+    assert configuration.is_touched()
 
 
 class Upgraded(Locked):
