@@ -17,7 +17,8 @@ description:
     and the others have to be a quorum. The leader hands over first.
   - When anything fails after the writing, the configuration of before is put back and the member restarted with it.
   - A member that a killed run has left down, with a configuration with which it does not start, gets that of before
-    back and is started, whatever O(clusters) says.
+    back and is started, whatever O(clusters) says. One that somebody has stopped since is left alone, and RV(findings)
+    tells of it.
   - Where nothing is to be changed, nothing is restarted, and etcd is asked nothing that costs it a write.
 options:
   state:

@@ -96,10 +96,13 @@ def _first_at_each_place(steps: Iterable[Change]) -> list[Change]:
 
 
 def _recorded(changes: Sequence[Change], host: Host) -> tuple[Change, ...]:
-    """Return the writing of the journal, then the changes, with the folders that their files need."""
+    """Return the writing of the journal where there is a way back, then the changes, with the folders they need."""
     if not changes:
         return ()
     changes = tuple(_with_folders(changes, host))
+    lasting = [change for change in changes if not _is_housekeeping(change)]
+    if not lasting:
+        return changes
     before = host.read_text(journal.PATH)
     reason = Reason(JOURNAL, "what restore goes by")
     kept: tuple[Change, ...] = ()
@@ -107,9 +110,14 @@ def _recorded(changes: Sequence[Change], host: Host) -> tuple[Change, ...]:
         known = journal.decode(before)
     except journal.UnreadableJournalError:
         known, kept = journal.Journal(), _kept_aside(before or "", host)
-    text = known.record(changes).encode()
+    text = known.record(lasting).encode()
     journal.decode(text)  # what restore could not read is not written
     return *kept, WriteFile(journal.PATH, before, text, reason, journal.MODE), *changes
+
+
+def _is_housekeeping(change: Change) -> bool:
+    """Tell whether it takes away what a run has left in our own folder: the node goes back to nothing of it."""
+    return isinstance(change, RemoveFile) and posixpath.dirname(change.path) == journal.FOLDER
 
 
 def _kept_aside(text: str, host: Host) -> tuple[Change, ...]:

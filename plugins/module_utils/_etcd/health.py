@@ -15,7 +15,7 @@ from .quorum import Cluster
 from .seen import Seen
 from .settings import ELECTION, NAMES, Values
 
-# Seconds until a restarted member has to be well; a database of 8 GiB takes one to two minutes to open.
+# Seconds for the restart, and then again until it has to be well; a database of 8 GiB takes one to two minutes to open.
 PATIENCE = 240.0
 INTERVAL = 0.5
 # How long the cluster has to be steady before the next member, in election timeouts.

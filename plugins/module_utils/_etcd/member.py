@@ -137,17 +137,25 @@ class Member:
             with kept.alive():
                 saved = self._save(cluster)
             kept.keep()
-            # minutes may have gone by since: what is done now goes by how the cluster is now
-            cluster = self.require_well(self.look()) if saved else cluster
-            moved = self.hand_over(cluster)
+            with kept.alive():  # members on a slow disk take seconds for each answer
+                # minutes may have gone by since: what is done now goes by how the cluster is now
+                cluster = self.require_well(self.look()) if saved else cluster
+                moved = self.hand_over(cluster)
             began = self.host.clock()
             self._act(configuration, Health(self.host, self.seen, self.etcd), kept, cluster)
+            trouble = self._done()
             if kept.is_lost:
                 raise NodewardError(
                     what="has its new configuration and is well, but the lock was lost meanwhile, so another run may "
                     "have changed other members at the same time",
                     where=f"etcd member {self.seen.name}",
                     remedy="See that no other run goes on and all members are well, then run again for the others",
+                )
+            if trouble:
+                raise NodewardError(
+                    what=f"has its new configuration and is well, but {trouble}",
+                    where=f"etcd member {self.seen.name}",
+                    remedy="Mend that, then run again for the others",
                 )
             return {"snapshot": saved, "moved_leader_to": moved, "seconds": round(self.host.clock() - began, 1)}
 
@@ -194,42 +202,57 @@ class Member:
         return cluster.name(to)
 
     def _act(self, configuration: Configuration, health: Health, kept: Lock, cluster: Cluster) -> None:
+        configuration.require_same()  # before all that goes back: minutes have gone by since it was read
+        kept.keep()  # the last thing before the writing: without the lock another run may restart another member
         try:
             configuration.write()
             with kept.alive():
                 configuration.start()
             health.settle(kept, cluster, self._wanted_values(health))
-            self._done()
         except (NodewardError, OSError) as error:
-            failed = told(error)
             if not configuration.writes:
                 raise NodewardError(
-                    what=f"{failed}; nothing was written, so there is nothing to put back",
+                    what=f"{told(error)}; nothing was written, so there is nothing to put back",
                     where=f"etcd member {self.seen.name} ({self._place()})",
                     remedy="See its log, and that of the kubelet for a static pod",
                 ) from error
-            try:
+            raise self._gone_back(configuration, health, kept, cluster, told(error)) from error
+        except BaseException:  # interrupted, or a fault of ours
+            with contextlib.suppress(NodewardError, OSError):
+                is_touched = configuration.is_touched()
                 configuration.put_back()
+                if is_touched:
+                    configuration.start()
+            raise
+
+    def _gone_back(
+        self, configuration: Configuration, health: Health, kept: Lock, cluster: Cluster, failed: str
+    ) -> NodewardError:
+        """Put everything back, and return what to say of it and of what ``failed``.
+
+        A member that was not touched is not restarted: what failed is a note, the journal, or a full disk.
+        """
+        back = "its configuration is that of before, and it was not restarted"
+        try:
+            is_touched = configuration.is_touched()
+            configuration.put_back()
+            if is_touched:
                 with kept.alive():
                     configuration.start()
                 health.settle(kept, cluster, self.seen.configured() or self.seen.effective.values)
-                self._done()
-            except (NodewardError, OSError) as second:
-                raise NodewardError(
-                    what=f"{failed}; and going back failed as well: {told(second)}",
-                    where=f"etcd member {self.seen.name}",
-                    remedy=self._by_hand(configuration),
-                ) from error
-            raise NodewardError(
-                what=f"{failed}; its configuration was put back and it is well again",
+                back = "its configuration was put back and it is well again"
+        except (NodewardError, OSError) as second:
+            return NodewardError(
+                what=f"{failed}; and going back failed as well: {told(second)}",
                 where=f"etcd member {self.seen.name}",
-                remedy="Mend the cause, then run again",
-            ) from error
-        except BaseException:  # interrupted, or a fault of ours
-            with contextlib.suppress(NodewardError, OSError):
-                configuration.put_back()
-                configuration.start()
-            raise
+                remedy=self._by_hand(configuration),
+            )
+        trouble = self._done()
+        return NodewardError(
+            what=f"{failed}; {back}" + (f", but {trouble}" if trouble else ""),
+            where=f"etcd member {self.seen.name}",
+            remedy="Mend the cause, then run again",
+        )
 
     def _by_hand(self, configuration: Configuration) -> str:
         """Say what is left to do, by what the files hold now."""
@@ -238,11 +261,16 @@ class Member:
             return f"Its configuration is NOT that of before: bring back {', '.join(left)} by hand, then start it"
         return f"Start it by hand; its configuration is that of before ({self._place()})"
 
-    def _done(self) -> None:
-        note.remove(self.host)
-        if self.host.read_text(etcd_io.SCRIPT) is not None:
-            # not with the timer's next turn: until then a second run would find threads without it
-            SetIoPriority(etcd_io.SCRIPT, Reason("etcd_timing", "the process is a new one")).act(self.host)
+    def _done(self) -> str:
+        """Do what is left where the member is well; return what failed of it, which is no reason to touch it again."""
+        try:
+            note.remove(self.host)
+            if self.host.read_text(etcd_io.SCRIPT) is not None:
+                # not with the timer's next turn: until then a second run would find threads without it
+                SetIoPriority(etcd_io.SCRIPT, Reason("etcd_timing", "the process is a new one")).act(self.host)
+        except (NodewardError, OSError) as error:
+            return told(error)
+        return ""
 
     def _wanted_values(self, health: Health) -> Values:
         """Return what it is to run with; on the way back what its files say now."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from .._core import journal
+from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.verbs import SetKey
 
@@ -22,9 +23,16 @@ def leave(host: Host, name: str, unit: str, changes: Sequence[SetKey]) -> None:
 
 
 def remove(host: Host) -> None:
-    """Forget it: the member is well. Raises OSError."""
-    if host.read_text(PATH) is not None:
-        host.remove_file(PATH)
+    """Forget it: the member is well. Raises NodewardError."""
+    try:
+        if host.read_text(PATH) is not None:
+            host.remove_file(PATH)
+    except OSError as error:
+        raise NodewardError(
+            what=f"cannot be removed: {error.strerror}",
+            where=PATH,
+            remedy="Remove it by hand: else a member that is stopped may be started with older values",
+        ) from error
 
 
 def names(host: Host, name: str) -> bool:

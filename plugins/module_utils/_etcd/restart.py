@@ -13,6 +13,7 @@ from .._core.verbs import Change, Reason, SetKey, WriteFile
 from .._core.verbs.units import start_anew
 from . import note
 from .flavours import KUBELET
+from .health import PATIENCE
 from .seen import Seen
 
 
@@ -26,6 +27,7 @@ class Configuration:
         self._forget = forget
         self._texts = {change.path: host.read_text(change.path) for change in changes}
         self._journal = host.read_text(journal.PATH)
+        self._is_started = False
 
     @property
     def writes(self) -> bool:
@@ -43,6 +45,15 @@ class Configuration:
         for step in self._recorded():
             step.check(self._host)
 
+    def require_same(self) -> None:
+        """Raise NodewardError where somebody else wrote a file since: what would go back is not what they wrote."""
+        for path in self.not_back():
+            raise NodewardError(
+                what="somebody else has written it since this run read it; nothing was changed",
+                where=path,
+                remedy="See what writes it (an upgrade, kubespray) and that it is through, then run again",
+            )
+
     def write(self) -> None:
         """Write a note, the journal, then the files: for a static pod a restart. Raises NodewardError, OSError."""
         if self._changes:
@@ -59,10 +70,11 @@ class Configuration:
 
     def start(self) -> None:
         """Have systemd start it anew, in order: etcd hands its leadership over at SIGTERM. Raises NodewardError."""
+        self._is_started = True
         if not self.by_kubelet:
             unit = self._seen.site.unit
             self._host.run(["systemctl", "daemon-reload"])
-            start_anew(self._host, unit)
+            start_anew(self._host, unit, PATIENCE)
 
     def _rewritten(self) -> dict[str, str]:
         """Return the new text of each file: one write, or who is killed between two leaves half of them.
@@ -78,6 +90,13 @@ class Configuration:
     def not_back(self) -> list[str]:
         """Return the files that are not as they were."""
         return [path for path, text in self._texts.items() if self._host.read_text(path) != text]
+
+    def is_touched(self) -> bool:
+        """Tell whether it may run with something else by now; a unit reads what was written when it starts anew.
+
+        Raises OSError.
+        """
+        return self._is_started or (self.by_kubelet and bool(self.not_back()))
 
     def put_back(self) -> None:
         """Bring files and journal back to what they were. Raises OSError."""

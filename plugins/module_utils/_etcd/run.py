@@ -11,7 +11,7 @@ from typing import Any
 from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from .._core.verbs import describe, diff
-from . import seen, snapshot, unfinished
+from . import note, seen, snapshot, unfinished
 from .member import OUTAGE, RESTART, TRAP, Member, Wanted
 from .seen import Seen
 from .settings import ELECTION, HEARTBEAT, NAMES, Value, read
@@ -90,6 +90,9 @@ def _run(host: Host, wanted: list[Wanted], check_mode: bool, allow: Collection[s
             snapshot.age(host, folder)
     found_now = seen.look(host)
     left = unfinished.find(host, [each.name for each in found_now])
+    if left is not None and left.stopped:
+        result["findings"].append(unfinished.stopped(left).describe())
+        left = None
     if left is not None:
         _mend(host, left, allow, result, check_mode)
         found_now = found_now if check_mode else seen.look(host)
@@ -135,6 +138,8 @@ def _mend(host: Host, left: Unfinished, allow: Collection[str], result: dict[str
 def _one(member: Member, result: dict[str, Any], check_mode: bool) -> None:
     changes, due = member.plan()
     if not due:
+        if member.seen.is_settled and not check_mode:
+            note.remove(member.host)  # it would have the member started with older values whenever it is down
         return
     word = member.word()
     shown = [describe(change) for change in changes] or [_restart_only(member, word)]

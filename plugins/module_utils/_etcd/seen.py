@@ -70,6 +70,14 @@ class Seen:
         # of one that reads a file nobody can tell what it runs with, once that was written
         return self.is_stale or (then is not None and bool(self.effective.differs(then)))
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a killed run has written for it, and it answers and certainly runs with that: no note is needed."""
+        is_known = self.configured() is not None
+        if self.site.flavour.reads_file:
+            is_known = is_known and self.evidence.running_s is not None
+        return self.is_unfinished and is_known and not self.unseen and not self.runs_on
+
     def shown(self, wanted: Values) -> dict[str, Any]:
         """Shape it for results, as `decision.Member.read` takes it; ``wanted`` are the settings that matter."""
         members = self.membership.members if self.membership else ()

@@ -45,7 +45,7 @@ def take(host: Host, etcd: Etcd, name: str, size: int, data_dir: str, folder: st
             where=where,
             remedy="Make room, or name another folder (etcd_timing_snapshot_folder)",
         )
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.wall_clock()))
+    stamp = _stamp(host.wall_clock())
     # etcd takes any text for a member's name; here it is part of a file's
     path = posixpath.join(where, f"etcd-{re.sub('[^A-Za-z0-9._-]', '_', name)[:LONGEST_NAME]}-{stamp}.db")
     try:
@@ -58,7 +58,7 @@ def take(host: Host, etcd: Etcd, name: str, size: int, data_dir: str, folder: st
             where=path,
             remedy="Make room there, or name another folder (etcd_timing_snapshot_folder), then run again",
         ) from error
-    age(host, folder)
+    age(host, folder, path)
     return path
 
 
@@ -69,11 +69,14 @@ def _folder(host: Host, data_dir: str, size: int) -> str:
     return next((folder for folder in roomy if host.disk(folder) != own), (*roomy, FOLDER)[0])
 
 
-def age(host: Host, folder: str = "") -> None:
-    """Remove our snapshots beyond the newest ones, all that are too old, and parts of one. Raises NodewardError."""
+def age(host: Host, folder: str = "", newest: str = "") -> None:
+    """Remove our snapshots beyond the newest ones, all that are too old, and parts of one. Raises NodewardError.
+
+    ``newest`` is the path of one that was just written and stays, whatever the clock says.
+    """
     for each in dict.fromkeys([folder or FOLDER, *ELSEWHERE]):
         try:
-            _age(host, each)
+            _age(host, each, newest)
         except OSError as error:
             raise NodewardError(
                 what=f"an old snapshot, which holds every Secret, cannot be removed: {error.strerror}",
@@ -82,13 +85,20 @@ def age(host: Host, folder: str = "") -> None:
             ) from error
 
 
-def _age(host: Host, folder: str) -> None:
+def _age(host: Host, folder: str, newest: str) -> None:
     for name in host.list_folder(folder):
         if _LEFT.fullmatch(name):
             host.remove_file(posixpath.join(folder, name))
     found = [(match[1], name) for name in host.list_folder(folder) for match in [_NAME.fullmatch(name)] if match]
-    limit = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(host.wall_clock() - OLDEST))
-    for number, (stamp, name) in enumerate(sorted(found, reverse=True)):
+    now = _stamp(host.wall_clock())
+    limit = _stamp(host.wall_clock() - OLDEST)
+    # one from the future was written while the clock ran ahead: nobody knows when, and it goes first
+    found.sort(key=lambda each: (posixpath.join(folder, each[1]) == newest, each[0] <= now, *each), reverse=True)
+    for number, (stamp, name) in enumerate(found):
         path = posixpath.join(folder, name)
-        if number >= KEPT or stamp < limit:
+        if path != newest and (number >= KEPT or stamp < limit):
             host.remove_file(path)
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))

@@ -2,7 +2,7 @@
 """A member that a killed run has left down, by the note that it left behind (note.py).
 
 A member that runs tells by its files and its options what is left to do. One that a bad value keeps down tells
-nothing, and nobody could find out by whom and how it was run.
+nothing, and nobody could find out by whom and how it was run. One that somebody has stopped since is left alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from .._core import journal
 from .._core.errors import NodewardError
 from .._core.host import Host
+from .._core.plan import Finding
 from .._core.verbs import Reason, SetKey
-from .._core.verbs.units import start_anew
+from .._core.verbs.units import active_state, start_anew
 from . import access, health, note, seen
 from .api import Etcd
 from .members import asked
@@ -26,11 +27,15 @@ WHY = "a run that was killed has left this member with a configuration with whic
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The member's name, the unit that runs it ('' for the kubelet), and how what was written goes back."""
+    """The member's name, the unit that runs it ('' for the kubelet), and how what was written goes back.
+
+    ``stopped`` says how it is known that somebody has stopped it, '' where it is down by itself.
+    """
 
     name: str
     unit: str
     back: tuple[SetKey, ...]
+    stopped: str = ""
 
 
 def find(host: Host, running: Collection[str]) -> Unfinished | None:
@@ -45,13 +50,34 @@ def find(host: Host, running: Collection[str]) -> Unfinished | None:
             for each in told["changes"]
         ]  # fmt: skip
         back = tuple(change for change in changes if change.present(host) == change.before != change.after)
-        return Unfinished(str(told["name"]), str(told["unit"]), back)
+        unit = str(told["unit"])
+        return Unfinished(str(told["name"]), unit, back, _stopped(host, unit, [change.path for change in changes]))
     except (ValueError, KeyError, TypeError) as error:
         raise NodewardError(
             what=f"cannot be read ({type(error).__name__})",
             where=note.PATH,
             remedy="See that etcd is well, then remove it",
         ) from error
+
+
+def _stopped(host: Host, unit: str, paths: Collection[str]) -> str:
+    """Tell a stop from an end: a unit that cannot start is failed or activating, a pod's manifest is still there."""
+    if unit:
+        return f"{unit} is inactive" if active_state(host, unit) == "inactive" else ""
+    return "".join(f"{path} is gone" for path in list(paths)[:1] if host.read_text(path) is None)
+
+
+def stopped(left: Unfinished) -> Finding:
+    """Tell of one that somebody has stopped: no run starts it, and none waits for it."""
+    return Finding(
+        id=f"{TRAP}.stopped",
+        severity="medium",
+        where=f"etcd member {left.name}",
+        observed=f"it does not run: {left.stopped}",
+        wanted="that it runs, or that nothing tells of it",
+        why="a run that was killed has left a note of it; somebody has stopped it since, so it is not started",
+        remedy=f"Start it, then run again; where it is gone for good remove {note.PATH}",
+    )
 
 
 def put_back(host: Host, left: Unfinished) -> None:
@@ -62,7 +88,7 @@ def put_back(host: Host, left: Unfinished) -> None:
     _forget(host, left)
     if left.unit:
         host.run(["systemctl", "daemon-reload"])
-        start_anew(host, left.unit)
+        start_anew(host, left.unit, health.PATIENCE)
     deadline = host.clock() + health.PATIENCE
     while True:
         why = _trouble(host, left)

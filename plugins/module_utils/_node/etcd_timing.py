@@ -3,23 +3,26 @@
 
 On the node this looks only: one node does not know what all members are to run with. What they are to have is
 decided on the controller (`_etcd/decision.py`), and the module etcd_member alone writes it. The one thing that is
-done here is what disrupts nothing and concerns one member alone: its I/O priority.
+done here is what disrupts nothing and concerns one member alone: its I/O priority, and that the note of a killed run
+goes once the member is well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .._core.host import Host
 from .._core.plan import Finding, Plan, Refusal
-from .._etcd import decision, seen, timing, unfinished, version
+from .._core.verbs import Change, Reason, RemoveFile
+from .._etcd import decision, note, seen, timing, unfinished, version
 from .._etcd.decision import DEFAULT_ELECTION, DEFAULT_HEARTBEAT, FIXED, MODES, Policy
 from .._etcd.evidence import Evidence
 from .._etcd.seen import Seen
 from .._etcd.settings import Value
 from .._etcd.timing import Problem
+from .._etcd.unfinished import Unfinished
 from . import etcd_io, restore
 
 __all__ = ["ALLOWS", "OPTIONS", "TRAP", "Facts", "Policy", "going_back", "guard", "observe", "plan", "shown"]
@@ -45,19 +48,25 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class Facts:
     """The members that run on the node, most often one or none, and our files for their I/O priority.
 
-    ``stranded`` is the name of one that a killed run of etcd_member has left down, '' mostly.
+    ``left`` is one that a killed run of etcd_member has left down, and ``note`` the text of what it has left behind.
     """
 
     members: tuple[Seen, ...] = ()
     io: etcd_io.Facts = field(default_factory=etcd_io.Facts)
-    stranded: str = ""
+    left: Unfinished | None = None
+    note: str | None = None
+
+    @property
+    def stranded(self) -> str:
+        """Return the name of one that has to be brought up again, '' mostly."""
+        return self.left.name if self.left and not self.left.stopped else ""
 
 
 def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
     members = tuple(seen.look(host))
     left = unfinished.find(host, [each.name for each in members])
-    return Facts(members, etcd_io.observe(host, members), left.name if left else "")
+    return Facts(members, etcd_io.observe(host, members), left, host.read_text(note.PATH))
 
 
 def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
@@ -72,26 +81,40 @@ def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
 
 def plan(facts: Facts, policy: Policy) -> Plan:
     """Decide what the node itself does, and say what one member can say of itself; pure."""
-    lost = tuple(_stranded(facts.stranded))
+    lost = tuple(_lost(facts))
     if not facts.members:
         return Plan(findings=lost)
     refusals = tuple(_refusals(policy))
     if refusals:
         return Plan(refusals=refusals)
     findings = lost + tuple(finding for each in facts.members for finding in _findings(each, policy))
-    return Plan(findings=findings) + (etcd_io.plan(facts.io, facts.members, TRAP) if policy.io_priority else Plan())
+    own = etcd_io.plan(facts.io, facts.members, TRAP) if policy.io_priority else Plan()
+    return Plan(tuple(_forgotten(facts)), findings) + own
 
 
-going_back = restore.in_order  # what a member runs with waits for etcd_member, the node never does it
+def going_back(facts: Facts, changes: Sequence[Change], _policy: Policy) -> Plan:
+    """Leave the way back as it is: what a member runs with waits for etcd_member, the node never does it."""
+    return Plan((*changes, *_forgotten(facts)))
+
+
 guard = restore.refuse_nothing  # an I/O priority that goes back harms nobody
 
 
-def _stranded(name: str) -> Iterator[Finding]:
-    if name:
+def _forgotten(facts: Facts) -> Iterator[Change]:
+    """Remove the note of a killed run whose member is well: later it would undo what others did with the member."""
+    if facts.note is not None and any(each.is_settled for each in facts.members):
+        why = "a run that was killed has left it, and the member is well with what was written"
+        yield RemoveFile(note.PATH, facts.note, Reason(TRAP, why, "low"), note.MODE)
+
+
+def _lost(facts: Facts) -> Iterator[Finding]:
+    if facts.left and facts.left.stopped:
+        yield unfinished.stopped(facts.left)
+    elif facts.left:
         yield Finding(
             id=f"{TRAP}.stranded",
             severity="high",
-            where=f"etcd member {name}",
+            where=f"etcd member {facts.left.name}",
             observed="it does not run",
             wanted="its configuration of before, and a start",
             why=unfinished.WHY,

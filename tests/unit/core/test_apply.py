@@ -69,6 +69,14 @@ def test_nothing_to_do_touches_nothing_not_even_a_garbled_journal():
     assert host.calls == []
 
 
+@pytest.mark.parametrize("old_journal", [{}, {journal.PATH: OLD_JOURNAL}], ids=["no journal yet", "a journal"])
+def test_what_is_taken_out_of_our_own_folder_has_no_way_back(old_journal):
+    path = f"{journal.FOLDER}/left-by-a-killed-run"
+    host = FakeHost({path: "x", **old_journal})
+    apply([RemoveFile(path, "x", REASON)], host)
+    assert host.files == old_journal
+
+
 @pytest.mark.parametrize("old_journal", [None, OLD_JOURNAL], ids=["no journal yet", "a journal"])
 @pytest.mark.parametrize("step", range(1, len(CALLS) + 1), ids=[f"{verb} {path}" for verb, path in CALLS])
 def test_a_failure_at_any_step_puts_everything_back(step, old_journal):

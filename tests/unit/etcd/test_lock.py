@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -61,6 +62,28 @@ class Localhost(Locked):
             for each in told["members"]:
                 each["clientURLs"] = [*self.urls, *each["clientURLs"]]
         return told
+
+
+class SlowToMove(Locked):
+    """A cluster that leads here, and takes longer for handing over than a lease lasts that nobody keeps alive."""
+
+    threads = 0
+
+    def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+        if path.endswith("transfer-leadership"):
+            self.threads = threading.active_count()
+            self.now += lock.LEASE + 1
+            self.forgets_leases = True
+        return super()._told(name, path, body)
+
+
+def test_nothing_is_written_where_the_lock_is_lost_while_the_leader_hands_over():
+    cluster = SlowToMove()
+    cluster.leader = "node1"
+    with pytest.raises(NodewardError, match="the lock was lost: no member has kept it alive"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, TEXT)
+    assert cluster.threads > threading.active_count(), "it is kept alive meanwhile"
 
 
 def test_a_dead_member_does_not_pass_for_well_because_our_own_answers_in_its_place():

@@ -61,6 +61,34 @@ def test_old_snapshots_go():
     assert sorted(left) == sorted([f"{snapshot.FOLDER}/{name}" for name in (names[1], "mine.db")] + [newest])
 
 
+FUTURE = [f"{snapshot.FOLDER}/etcd-node1-2027120{day}T000000Z.db" for day in (1, 2)]
+
+
+def test_one_that_was_just_written_stays_though_others_are_from_the_future():
+    cluster = FakeCluster()
+    cluster.files |= dict.fromkeys(FUTURE, "")
+    newest = take(cluster)
+    assert sorted(path for path in cluster.files if path.endswith(".db")) == [newest, FUTURE[1]]
+
+
+def test_those_from_the_future_go_first():
+    cluster = FakeCluster()
+    older = f"{snapshot.FOLDER}/etcd-node1-20231114T000000Z.db"
+    cluster.files |= dict.fromkeys([older, *FUTURE], "")
+    newest = take(cluster)
+    assert sorted(path for path in cluster.files if path.endswith(".db")) == [older, newest]
+
+
+def test_one_that_was_just_written_stays_though_the_clock_is_set_back_meanwhile():
+    class SetBack(FakeCluster):
+        def saves(self) -> None:
+            self.now -= 3600
+
+    cluster = SetBack()
+    cluster.files |= dict.fromkeys(FUTURE, "")
+    assert take(cluster) in cluster.files
+
+
 def test_what_a_killed_run_has_left_of_a_snapshot_goes_with_every_run_and_so_do_old_ones():
     cluster = Locked()
     do(cluster)

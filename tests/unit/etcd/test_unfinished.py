@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import pytest
 from ansible_collections.nodeward.calico.plugins.filter.etcd import etcd_due
 from ansible_collections.nodeward.calico.plugins.module_utils._core import journal
+from ansible_collections.nodeward.calico.plugins.module_utils._core.apply import apply
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
+from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import Reason, SetKey
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
     note,
     seen,
@@ -18,7 +20,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._etcd.decision imp
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.way_back import decide_back
 from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_timing
 
-from tests.unit.etcd.a_node import PID
+from tests.unit.etcd.a_node import MANIFEST_PATH, PID
 from tests.unit.etcd.changing import AFTER, VALUES, Locked, do
 from tests.unit.etcd.fake_cluster import ENV, TEXT
 
@@ -84,6 +86,102 @@ def test_a_member_that_a_killed_run_has_left_down_is_brought_up_again(state):
     assert note.PATH not in cluster.files
     assert journal.decode(cluster.files[journal.PATH]).entries == ()
     assert do(cluster, state=state, clusters={})["changed"] is False
+
+
+class KilledWhileSettling(Killed):
+    """A cluster whose first run is killed once its member is well with its new values, before it has settled."""
+
+    armed = True
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.armed and self.restarts and self.now > 3:
+            self.armed, self.frozen = False, True
+            raise KilledError
+
+
+def killed_while_settling() -> KilledWhileSettling:
+    cluster = KilledWhileSettling()
+    with pytest.raises(KilledError):
+        do(cluster)
+    cluster.frozen, cluster.restarts = False, 0
+    # nothing of a process that was killed puts it back
+    cluster.files[ENV], cluster.files[f"/proc/{PID}/environ"] = AFTER, AFTER.replace("\n", "\0")
+    assert note.PATH in cluster.files
+    return cluster
+
+
+def test_the_note_of_a_killed_run_goes_with_the_next_one_once_its_member_is_well():
+    cluster = killed_while_settling()
+    assert do(cluster, True)["changed"] is False
+    assert note.PATH in cluster.files, "check mode"
+    assert do(cluster)["changed"] is False
+    assert (note.PATH in cluster.files, cluster.restarts) == (False, 0)
+
+
+def test_a_note_that_cannot_be_removed_is_an_error():
+    cluster = killed_while_settling()
+    cluster.read_only = (journal.FOLDER,)
+    with pytest.raises(NodewardError, match=r"etcd-unfinished\.json: cannot be removed: Read-only"):
+        do(cluster, snapshot_folder="/mnt")
+
+
+@pytest.mark.parametrize("is_way_back", [False, True])
+def test_the_note_goes_without_etcd_member_too_and_no_way_back_brings_it_again(is_way_back):
+    """A fleet in which nothing is due runs the node's trap alone."""
+    cluster = killed_while_settling()
+    known = cluster.files[journal.PATH]
+    facts, policy = etcd_timing.observe(cluster), etcd_timing.Policy(io_priority=False)
+    planned = etcd_timing.going_back(facts, (), policy) if is_way_back else etcd_timing.plan(facts, policy)
+    assert [change.target for change in planned.changes] == [f"file {note.PATH}"]
+    apply(planned.changes, cluster)
+    assert (note.PATH in cluster.files, cluster.files[journal.PATH]) == (False, known)
+    assert etcd_timing.plan(etcd_timing.observe(cluster), policy).changes == ()
+
+
+@pytest.mark.parametrize("spoil", ["unseen", "runs on", "files unknown"])
+def test_a_note_that_may_still_be_needed_stays(spoil):
+    cluster = killed_while_settling()
+    if spoil == "unseen":
+        cluster.away = {"node1"}
+    elif spoil == "runs on":
+        cluster.files[f"/proc/{PID}/environ"] = TEXT.replace("\n", "\0")
+    else:
+        cluster.files[ENV] += 'A="1\n'
+    planned = etcd_timing.plan(etcd_timing.observe(cluster), etcd_timing.Policy(io_priority=False))
+    assert planned.changes == ()
+
+
+STATE = "systemctl show --property=ActiveState --value etcd.service"
+
+
+def test_a_member_that_somebody_has_stopped_is_not_started():
+    cluster = killed_while_settling()
+    del cluster.files[f"/proc/{PID}/comm"]
+    cluster.commands[STATE] = "inactive\n"
+    facts = etcd_timing.observe(cluster)
+    assert etcd_timing.shown(facts) == {"members": []}
+    [told] = etcd_timing.plan(facts, etcd_timing.Policy()).findings
+    result = do(cluster, clusters={})
+    assert (result["changed"], result["findings"]) == (False, [told.describe()])
+    assert (told.id, told.observed) == ("etcd_timing.stopped", "it does not run: etcd.service is inactive")
+    assert (cluster.restarts, cluster.files[ENV]) == (0, AFTER)
+    cluster.commands[STATE] = "failed\n"  # somebody starts it again, and it does not run
+    cluster.bad = "TIMEOUT=5000"
+    assert do(cluster, True, clusters={})["changed"] is True
+
+
+def test_a_static_pod_whose_manifest_was_moved_away_is_not_waited_for():
+    cluster = Locked()
+    del cluster.files[f"/proc/{PID}/comm"]
+    change = SetKey(
+        "pod-flags", MANIFEST_PATH, "heartbeat-interval", None, "heartbeat-interval=250", Reason("etcd_timing", "")
+    )
+    note.leave(cluster, "node1", "", [change])
+    result = do(cluster, clusters={})
+    [told] = result["findings"]
+    assert told["observed"] == f"it does not run: {MANIFEST_PATH} is gone"
+    assert (result["changed"], cluster.now) == (False, 0)
 
 
 class KilledBeforeRestart(Killed):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import NodewardError
-from ..host import Host
+from ..host import COMMAND_PATIENCE, Host
 from .base import FollowUp, Reason, still, took
 
 RESTART, RELOAD, START = KINDS = ("restart", "reload", "start")
@@ -130,11 +130,11 @@ class StartUnit(FollowUp):
         return host.read_text(f"/etc/systemd/system/{self.unit}") is not None
 
 
-def start_anew(host: Host, unit: str) -> None:
-    """Restart a unit, in whatever state it is. Raises NodewardError."""
+def start_anew(host: Host, unit: str, patience: float = COMMAND_PATIENCE) -> None:
+    """Restart a unit, in whatever state it is, within so many seconds. Raises NodewardError."""
     # one that failed too often is else not started again (StartLimitBurst=)
     host.run(["systemctl", "reset-failed", unit])
-    host.run(["systemctl", "restart", unit])
+    host.run(["systemctl", "restart", unit], patience)
 
 
 def active_state(host: Host, unit: str) -> str:
