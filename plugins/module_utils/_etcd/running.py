@@ -15,6 +15,8 @@ from .flavours import Running
 
 # In the path of every pod's cgroup, whatever the driver.
 PODS = "kubepods"
+# Units in whose cgroup containers are (Docker's driver cgroupfs); none of these is there for etcd.
+RUNTIMES = ("docker.service", "containerd.service")
 
 # By the name of the process; k3s runs etcd within itself.
 NAMES = ("etcd", "k3s-server")
@@ -39,7 +41,7 @@ def _running(host: Host, pid: int) -> Iterator[Running]:
         pid,
         arguments,
         {name: value for name, value in environment.items() if name.startswith("ETCD_")},
-        unit=found[-1] if found and PODS not in cgroup else "",
+        unit=found[-1] if found and found[-1] not in RUNTIMES and PODS not in cgroup else "",
         is_pod=PODS in cgroup,
         parent=_parent(host, pid),
     )
