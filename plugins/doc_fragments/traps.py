@@ -202,7 +202,9 @@ options:
         description: Writes between two snapshots of the log. When not given, it is left alone.
         type: int
       auto_compaction_mode:
-        description: How etcd compacts by itself. When not given, it is left alone.
+        description: >-
+          How etcd compacts by itself. Given together with O(etcd_timing.auto_compaction_retention), which means
+          something else with each. When neither is given, it is left alone.
         type: str
         choices: [periodic, revision]
       auto_compaction_retention:
