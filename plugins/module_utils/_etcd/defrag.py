@@ -17,6 +17,7 @@ from .._core.formats.yaml_lines import scalars
 from .._core.host import Host
 from .._core.plan import Finding
 from . import health, lock, quorum, seen, thresholds, version
+from .evidence import Evidence
 from .flavours import foreign
 from .lock import Lock
 from .member import OUTAGE, RESTART, Member, Wanted
@@ -122,6 +123,10 @@ def _refused(seconds: float, running: version.Version, any_version: bool, budget
     return ""
 
 
+class NotWellError(NodewardError):
+    """The cluster is not well, which may pass: a member that copies answers nothing."""
+
+
 @dataclass
 class Result:
     """What the module returns, for all members of this node."""
@@ -205,16 +210,22 @@ def _one(host: Host, found: Seen, policy: Policy, check_mode: bool, result: Resu
 
 
 def due_before_leader(host: Host, found: Seen, policy: Policy) -> list[str]:
-    """Return the names of the others that are worth it where this member leads: it is the last one."""
+    """Return the names of the others that are worth it where this member leads: it is the last one.
+
+    Also of those that copy just now, or answer nothing, which is what a copy looks like from outside.
+    """
     if found.unseen or not found.evidence.is_leader:
         return []
     cluster = Member(host, found, _wanted(found)).look()
-    told = {member: look.evidence for member, look in cluster.looks.items() if member != cluster.own and look.evidence}
-    verdicts = {
-        member: judge(each.db_size, each.db_in_use, version.parse(each.version), policy)
-        for member, each in told.items()
-    }
-    return [cluster.name(member) for member, verdict in verdicts.items() if verdict.pays and not verdict.refused]
+    others = {member: look.evidence for member, look in cluster.looks.items() if member != cluster.own}
+    return [cluster.name(member) for member, evidence in others.items() if _is_due(evidence, policy)]
+
+
+def _is_due(evidence: Evidence | None, policy: Policy) -> bool:
+    if evidence is None or evidence.defrag_runs:
+        return True
+    verdict = judge(evidence.db_size, evidence.db_in_use, version.parse(evidence.version), policy)
+    return verdict.pays and not verdict.refused
 
 
 def _wanted(found: Seen) -> Wanted:
@@ -225,11 +236,11 @@ def _wanted(found: Seen) -> Wanted:
 def _defragment(target: Member, in_use: int) -> dict[str, Any]:
     """Do it under the lock: the cluster well before and after, the leader moved away."""
     host = target.host
-    before = target.require_well(target.look())
     name = (host.read_text("/proc/sys/kernel/hostname") or "").strip()
     holder = lock.holder(name, f"defragmentation of etcd {target.seen.name}")
-    with lock.held(host, target.others(before), holder) as kept:
-        cluster = target.require_well(target.look())
+    # no look at how they are before: one that copies just now has the lock, and is waited for
+    with lock.held(host, target.others(target.look()), holder) as kept:
+        cluster = _require_well(target)
         moved = target.hand_over(cluster)
         began = host.clock()
         try:
@@ -243,6 +254,18 @@ def _defragment(target: Member, in_use: int) -> dict[str, Any]:
         seconds = round(host.clock() - began, 2)
         _wait(target, kept, cluster)
         return {"after": target.etcd.evidence().db_size, "seconds": seconds, "moved_leader_to": moved}
+
+
+def _require_well(target: Member) -> Cluster:
+    cluster = target.look()
+    found = quorum.obstacles(cluster)
+    if found:
+        raise NotWellError(
+            what=f"the cluster is not well: {'; '.join(found)}. Nothing was touched",
+            where=f"etcd member {target.seen.name}",
+            remedy="Mend that first (etcdctl endpoint status --cluster), then run again",
+        )
+    return cluster
 
 
 def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
