@@ -246,6 +246,12 @@ options:
         description: Also with a version of etcd that can corrupt a database which is defragmented.
         type: bool
         default: false
+      allow_outage:
+        description:
+          - Also where the others are no quorum without the member (a cluster of one or two). The cluster takes no write
+            meanwhile; without it the timer refuses.
+        type: bool
+        default: false
   process_metrics:
     description:
       - Trap C(process_metrics). Process ids run out unseen where nothing counts them.

@@ -34,6 +34,12 @@ options:
         meanwhile. That all members are caught up is looked at in any case.
     type: bool
     default: false
+  allow_outage:
+    description:
+      - Consent for a member that the others are no quorum without (a cluster of one or two), C(etcd_outage) in
+        C(harden_allow). The cluster takes no write meanwhile; refused where that may be longer than 40 s.
+    type: bool
+    default: false
 requirements:
   - Linux, Python 3.9 or newer, root on the node; etcdctl only where etcd's HTTP gateway is off
 attributes:
@@ -96,7 +102,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import NodewardError
 from ..module_utils._core.host import LocalHost
-from ..module_utils._etcd.defrag import ARGUMENTS, Policy, run
+from ..module_utils._etcd.defrag import ARGUMENTS, run
+from ..module_utils._etcd.verdict import Policy
 
 
 def main() -> None:

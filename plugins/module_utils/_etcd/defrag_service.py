@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from . import defrag, seen
-from .defrag import NotWellError, Policy
+from .defrag import NotWellError
 from .lock import LockTakenError
+from .verdict import Policy
 
 # Seconds that a turn is waited for, and between two looks.
 PATIENCE, INTERVAL = 3600.0, 30.0

@@ -6,7 +6,7 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag_service
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag import Policy
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.verdict import Policy
 
 from tests.unit.etcd.fake_cluster import FakeCluster
 from tests.unit.fake_host import FakeHost
