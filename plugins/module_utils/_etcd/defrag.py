@@ -162,8 +162,10 @@ def _defragment(target: Member, in_use: int) -> dict[str, Any]:
     holder = lock.holder(name, f"defragmentation of etcd {target.seen.name}")
     # no look at how they are before: one that copies just now has the lock, and is waited for
     with lock.held(host, target.others(target.look()), holder) as kept:
-        cluster = _require_well(target)
-        moved = target.hand_over(cluster)
+        with kept.alive():  # looks at members that are slow to answer may take longer than the lease
+            cluster = _require_well(target)
+            moved = target.hand_over(cluster)
+        kept.keep()
         began = host.clock()
         try:
             with kept.alive():

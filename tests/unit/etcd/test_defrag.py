@@ -217,6 +217,44 @@ def test_the_lock_is_kept_where_the_answer_does_not_come_until_the_member_is_wel
     assert slow.calls_of_api[-1].endswith("v3/lease/revoke")
 
 
+class SlowAnswers(FakeCluster):
+    """A member whose answers after the lock was taken take so long, together, that its lease ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version, self.leader = "3.5.23", "node1"
+
+    def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+        if path == "v3/maintenance/transfer-leadership":
+            self.now += lock.LEASE + 1
+            self.waits()
+        return super()._told(name, path, body)
+
+    def waits(self) -> None:
+        """Is called while the leadership is handed over."""
+        self.forgets_leases = True
+
+
+def test_nothing_is_defragmented_once_the_lock_was_lost():
+    slow = SlowAnswers()
+    with pytest.raises(NodewardError, match="the lock was lost"):
+        do(slow)
+    assert not any("defragment" in call for call in slow.calls_of_api)
+
+
+def test_the_lock_is_kept_while_the_members_are_looked_at(monkeypatch):
+    class Kept(SlowAnswers):
+        def waits(self) -> None:
+            for _moment in range(200):
+                if any("lease/keepalive" in call for call in self.calls_of_api):
+                    return
+                time.sleep(0.01)
+            super().waits()
+
+    monkeypatch.setattr(lock, "INTERVAL", 0.01)
+    assert do(Kept())["changed"] is True
+
+
 def test_the_lock_is_kept_while_the_member_answers_nothing(cluster, monkeypatch):
     monkeypatch.setattr(lock, "INTERVAL", 0.01)
     with lock.held(cluster, members(cluster), "me") as kept:
