@@ -17,7 +17,7 @@ from .._core.plan import Finding
 from . import health, lock, quorum, seen, thresholds, version
 from .evidence import Evidence
 from .flavours import foreign
-from .lock import Lock, LockLostError
+from .lock import Lock, LockLostError, LockTakenError
 from .member import OUTAGE, Member, Wanted
 from .quorum import Cluster
 from .seen import Seen
@@ -68,8 +68,18 @@ def run(host: Host, policy: Policy, check_mode: bool) -> dict[str, Any]:
     """Defragment the members of this node that are worth it. Raises NodewardError where one is and may not be."""
     _require_sane(policy)
     result = Result()
+    errors: dict[str, NodewardError] = {}
     for found in seen.look(host):
-        _one(host, found, policy, check_mode, result)
+        cluster = found.membership.cluster_id if found.membership else found.name
+        if cluster in errors:
+            continue  # where one member has failed no further one is touched
+        try:
+            _one(host, found, policy, check_mode, result)
+        except NodewardError as error:
+            errors[cluster] = error
+    if errors:
+        # first what passes: the timer waits for that, and meets the others once more
+        raise min(errors.values(), key=lambda error: not isinstance(error, (NotWellError, LockTakenError)))
     return result.shown()
 
 

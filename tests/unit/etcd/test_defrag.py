@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
+from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag, lock, seen, verdict
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd.verdict import Policy, judge
 
 from tests.unit.core.etcd_files import MANIFEST
-from tests.unit.etcd.a_node import MANIFEST_PATH, node
+from tests.unit.etcd.a_node import MANIFEST_PATH, PID, node
 from tests.unit.etcd.changing import members
 from tests.unit.etcd.fake_cluster import FakeCluster
 
@@ -181,6 +182,40 @@ def test_what_is_refused_touches_nothing(cluster):
     with pytest.raises(NodewardError, match="does not answer"):
         do(cluster)
     assert not any("defragment" in call for call in cluster.calls_of_api)
+
+
+class TwoClusters(FakeCluster):
+    """A node with a member of another cluster (events) before its own, which is asked and does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = "3.5.23"
+        own, other = f"/proc/{PID}", "/proc/7"
+        self.files |= {path.replace(own, other): text for path, text in self.files.items() if path.startswith(own)}
+        self.links[f"{other}/ns/net"] = self.links[f"{own}/ns/net"]
+        self.files[f"{other}/environ"] = self.files[f"{own}/environ"].replace("node1", "events").replace("127", "128")
+
+
+def test_what_one_member_fails_at_keeps_no_other_cluster_s_from_its_turn():
+    cluster = TwoClusters()
+
+    def answer(request: Request) -> Answer:
+        if "128.0.0.1" in request.url:
+            raise NodewardError("does not answer (Connection refused)", request.url, "See that it runs")
+        return FakeCluster.send_http(cluster, request)
+
+    cluster.send_http = answer  # type: ignore[method-assign]
+    with pytest.raises(NodewardError, match=r"events: .*does not answer"):
+        do(cluster)
+    assert cluster.size == 10**8 + 4096
+
+
+def test_after_a_failure_no_other_member_of_the_same_cluster_is_touched():
+    cluster = TwoClusters()
+    cluster.away = {"node3"}
+    with pytest.raises(NodewardError, match=r"etcd member events: .*node3 is not well"):
+        do(cluster)
+    assert sum("lease/grant" in call for call in cluster.calls_of_api) == 1
 
 
 def test_one_that_is_not_well_afterwards_is_an_error():

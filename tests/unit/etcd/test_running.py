@@ -19,3 +19,13 @@ CGROUPS: list[tuple[str, str, str]] = [
 def test_the_unit_of_a_container_s_runtime_is_not_etcd_s(text, unit):
     [found] = running.find(node(**{f"/proc/{PID}/cgroup": text}))
     assert found.unit == unit
+
+
+@pytest.mark.parametrize("command", ["grpc-proxy", "gateway"])
+def test_what_has_no_database_is_no_member(command):
+    assert running.find(node(("etcd", command, "start", "--endpoints=10.0.0.1:2379"))) == []
+
+
+def test_a_member_may_be_called_so():
+    [found] = running.find(node(("etcd", "--name", "gateway")))
+    assert found.options["name"] == "gateway"
