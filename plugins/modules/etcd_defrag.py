@@ -100,7 +100,7 @@ from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.errors import NodewardError
+from ..module_utils._core.errors import NodewardError, of_system
 from ..module_utils._core.host import LocalHost
 from ..module_utils._etcd.defrag import ARGUMENTS, run
 from ..module_utils._etcd.verdict import Policy
@@ -113,6 +113,8 @@ def main() -> None:
         module.exit_json(**run(host, Policy(**module.params), module.check_mode))
     except NodewardError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=str(of_system(error)))
 
 
 if __name__ == "__main__":
