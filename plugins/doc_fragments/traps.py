@@ -202,7 +202,9 @@ options:
         description: Writes between two snapshots of the log. When not given, it is left alone.
         type: int
       auto_compaction_mode:
-        description: How etcd compacts by itself. When not given, it is left alone.
+        description: >-
+          How etcd compacts by itself. Given together with O(etcd_timing.auto_compaction_retention), which means
+          something else with each. When neither is given, it is left alone.
         type: str
         choices: [periodic, revision]
       auto_compaction_retention:
@@ -242,6 +244,12 @@ options:
         default: 0.5
       any_version:
         description: Also with a version of etcd that can corrupt a database which is defragmented.
+        type: bool
+        default: false
+      allow_outage:
+        description:
+          - Also where the others are no quorum without the member (a cluster of one or two). The cluster takes no write
+            meanwhile; without it the timer refuses.
         type: bool
         default: false
   process_metrics:

@@ -47,25 +47,28 @@ def etcd_decision(hosts: Iterable[str], variables: Variables, restore: bool = Fa
 
 
 def etcd_kubeadm(hosts: Iterable[str], variables: Variables, restore: bool = False) -> dict[str, Any]:
-    """Return ``hosts``, those with a member in a static pod of kubeadm's, and the ``arguments`` that all of them have.
+    """Return ``hosts``, of each cluster the first with a static pod of kubeadm's, and by host its ``arguments``.
 
-    None while a member waits, failed or was not seen: kubeadm's copy is for all of them. With ``restore`` there are
-    no arguments, and the hosts are told once nothing waits any more.
+    None of a cluster of which a member waits, failed or was not seen: kubeadm's copy is for all of its members. With
+    ``restore`` there are no arguments, and a host is told once nothing waits any more.
     """
     names = list(hosts)
-    for decision in _decided(names, variables):
+    arguments: dict[str, dict[str, str]] = {}
+    for decision in _going_back(names, variables, every=True) if restore else _decided(names, variables):
         pods = [member.host for member in decision.members if member.flavour == "kubeadm"]
-        due = decision.members if restore else decision.due
-        if pods and not decision.refused and all(_is_done(variables.get(each.host, {}), restore) for each in due):
-            return {"hosts": pods, "arguments": {name: str(value) for name, value in decision.wanted.items()}}
-    return {"hosts": [], "arguments": {}}
+        concerned = {member.host: member in decision.due for member in (decision.members if restore else decision.due)}
+        is_done = all(_is_done(variables.get(host, {}), is_due) for host, is_due in concerned.items())
+        if pods and is_done and not decision.refused:
+            arguments.setdefault(pods[0], {name: str(value) for name, value in decision.wanted.items()})
+    return {"hosts": list(arguments), "arguments": arguments}
 
 
-def _is_done(told: Mapping[str, Any], restore: bool) -> bool:
+def _is_done(told: Mapping[str, Any], is_due: bool) -> bool:
     result = told.get("etcd_member_result")
     if result is None:
-        return restore and not _waits(told.get("node_result") or {})
-    return not result.get("failed") and not result.get("unreachable") and not result.get("pending")
+        return not is_due and not _waits(told.get("node_result") or {})
+    # one that was held back has the result of a skipped task
+    return not any(result.get(word) for word in ("failed", "unreachable", "skipped", "pending"))
 
 
 def etcd_due(hosts: Iterable[str], variables: Variables, restore: bool = False) -> list[str]:
@@ -97,12 +100,11 @@ def _members(host: str, variables: Variables) -> list[Mapping[str, Any]]:
     return list(_facts(host, variables).get("members") or [])
 
 
-def _going_back(hosts: Iterable[str], variables: Variables) -> list[Decision]:
+def _going_back(hosts: Iterable[str], variables: Variables, every: bool = False) -> list[Decision]:
     names = list(hosts)
     members = [Member.read(host, told) for host in names for told in _members(host, variables)]
-    return decide_back(
-        members, {host: (variables.get(host, {}).get("node_result") or {}).get("pending") or () for host in names}
-    )
+    waiting = {host: (variables.get(host, {}).get("node_result") or {}).get("pending") or () for host in names}
+    return decide_back(members, waiting, every)
 
 
 def _decided(hosts: Iterable[str], variables: Variables) -> list[Decision]:

@@ -34,6 +34,12 @@ options:
         meanwhile. That all members are caught up is looked at in any case.
     type: bool
     default: false
+  allow_outage:
+    description:
+      - Consent for a member that the others are no quorum without (a cluster of one or two), C(etcd_outage) in
+        C(harden_allow). The cluster takes no write meanwhile; refused where that may be longer than 40 s.
+    type: bool
+    default: false
 requirements:
   - Linux, Python 3.9 or newer, root on the node; etcdctl only where etcd's HTTP gateway is off
 attributes:
@@ -94,9 +100,10 @@ from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.errors import NodewardError
+from ..module_utils._core.errors import NodewardError, of_system
 from ..module_utils._core.host import LocalHost
-from ..module_utils._etcd.defrag import ARGUMENTS, Policy, run
+from ..module_utils._etcd.defrag import ARGUMENTS, run
+from ..module_utils._etcd.verdict import Policy
 
 
 def main() -> None:
@@ -106,6 +113,8 @@ def main() -> None:
         module.exit_json(**run(host, Policy(**module.params), module.check_mode))
     except NodewardError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=str(of_system(error)))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ from functools import partial
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.errors import NodewardError
+from ..module_utils._core.errors import NodewardError, of_system
 from ..module_utils._core.host import LocalHost
 from ..module_utils._etcd.run import ARGUMENTS, wanted
 from ..module_utils._etcd.run import run as act
@@ -132,6 +132,8 @@ def main() -> None:
         module.exit_json(**act(host, wanted(module.params), module.check_mode, module.params["allow"]))
     except NodewardError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=str(of_system(error)))
 
 
 if __name__ == "__main__":

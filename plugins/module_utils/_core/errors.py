@@ -18,3 +18,12 @@ class NodewardError(Exception):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}. {self.remedy}."
+
+
+def of_system(error: OSError) -> NodewardError:
+    """Say what the system refused in the same words, such as an input/output error of a disk."""
+    return NodewardError(
+        what=f"cannot be read or written: {error.strerror or error}",
+        where=str(error.filename or "the node"),
+        remedy="Mend it (dmesg tells of disks), then run again",
+    )

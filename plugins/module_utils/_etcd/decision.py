@@ -228,6 +228,14 @@ def value_problems(wanted: Values, round_trip: float | None = None) -> Iterable[
 
 
 def _compaction_problems(wanted: Values) -> Iterable[Problem]:
+    if (COMPACTION_MODE in wanted) != (COMPACTION_RETENTION in wanted):
+        # what a member has may be meant for the other mode, and etcd would take it
+        yield Problem(
+            "auto-compaction mode and retention have to be given together: 8 are hours with periodic, and with "
+            "revision eight revisions, with which every watch of the API server breaks",
+            refused=True,
+        )
+        return
     retention = str(wanted.get(COMPACTION_RETENTION, "0"))
     if seconds(retention) is None:
         yield Problem(f"the retention {retention!r} is neither a number nor a duration such as 5m or 8h", refused=True)

@@ -1,7 +1,8 @@
 # Private to the collection nodeward.calico: may change in any release.
 """What the timer of the trap etcd_defrag runs on a node: the same defragmentation as that of the playbook.
 
-Each member's node runs it by itself. The lock in etcd keeps them apart, and a leader waits for the others.
+Each member's node runs it by itself. The lock in etcd keeps them apart, and a leader waits for the others. While
+another member copies it answers nothing, so that the cluster is not well: that is waited for, too.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Sequence
 from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from . import defrag, seen
-from .defrag import Policy
+from .defrag import NotWellError
 from .lock import LockTakenError
+from .verdict import Policy
 
-# Seconds that a leader waits for members that are worth it, and between two looks at them.
+# Seconds that a turn is waited for, and between two looks.
 PATIENCE, INTERVAL = 3600.0, 30.0
 
 
@@ -37,16 +39,16 @@ def main(arguments: Sequence[str]) -> int:
 def serve(host: Host, policy: Policy) -> list[dict[str, object]]:
     """Wait for this node's turn, then do it; returns what is told of each member. Raises NodewardError."""
     deadline = host.clock() + PATIENCE
-    while _others_are_due(host, policy) and host.clock() < deadline:
-        host.sleep(INTERVAL)
     while True:
-        try:
-            members: list[dict[str, object]] = defrag.run(host, policy, check_mode=False)["members"]
-            return members
-        except LockTakenError:  # that of another member takes its time
-            if host.clock() >= deadline:
-                raise
-            host.sleep(INTERVAL)
+        # asked each time: who hands over makes one that waits the leader
+        if host.clock() >= deadline or not _others_are_due(host, policy):
+            try:
+                members: list[dict[str, object]] = defrag.run(host, policy, check_mode=False)["members"]
+                return members
+            except (LockTakenError, NotWellError):  # that of another member takes its time
+                if host.clock() >= deadline:
+                    raise
+        host.sleep(INTERVAL)
 
 
 def _others_are_due(host: Host, policy: Policy) -> list[str]:

@@ -15,9 +15,13 @@ from .flavours import Running
 
 # In the path of every pod's cgroup, whatever the driver.
 PODS = "kubepods"
+# Units in whose cgroup containers are (Docker's driver cgroupfs); none of these is there for etcd.
+RUNTIMES = ("docker.service", "containerd.service")
 
 # By the name of the process; k3s runs etcd within itself.
 NAMES = ("etcd", "k3s-server")
+# Other programs within etcd's own, by its first argument: neither has a database.
+OTHER_COMMANDS = ("grpc-proxy", "gateway")
 K3S_FILE = "/var/lib/rancher/k3s/server/db/etcd/config"
 
 
@@ -39,7 +43,7 @@ def _running(host: Host, pid: int) -> Iterator[Running]:
         pid,
         arguments,
         {name: value for name, value in environment.items() if name.startswith("ETCD_")},
-        unit=found[-1] if found and PODS not in cgroup else "",
+        unit=found[-1] if found and found[-1] not in RUNTIMES and PODS not in cgroup else "",
         is_pod=PODS in cgroup,
         parent=_parent(host, pid),
     )
@@ -47,7 +51,7 @@ def _running(host: Host, pid: int) -> Iterator[Running]:
         if host.read_text(K3S_FILE) is None:
             return  # k3s with another datastore
         running = replace(running, arguments=("etcd", f"--config-file={K3S_FILE}"), environment={})
-    if arguments:  # it has not ended in between
+    if arguments and "".join(arguments[1:2]) not in OTHER_COMMANDS:  # it has not ended in between
         yield replace(running, options=_options(host, running))
 
 

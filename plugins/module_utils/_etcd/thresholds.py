@@ -11,6 +11,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "least_bytes": {"type": "int", "default": LEAST_BYTES},
     "most_in_use": {"type": "float", "default": MOST_IN_USE},
     "any_version": {"type": "bool", "default": False},
+    "allow_outage": {"type": "bool", "default": False},
 }
 
 

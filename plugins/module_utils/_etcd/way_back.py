@@ -20,20 +20,23 @@ TRAP = "etcd_timing"
 Waiting = Sequence[Mapping[str, Any]]
 
 
-def decide_back(members: Sequence[Member], waiting: Mapping[str, Waiting]) -> list[Decision]:
+def decide_back(members: Sequence[Member], waiting: Mapping[str, Waiting], every: bool = False) -> list[Decision]:
     """Decide for every cluster of which a member has something to go back to; ``waiting`` is by host.
 
-    Also where a killed run has put a file back, and the member runs on with what was in it before.
+    Also where a killed run has put a file back, and the member runs on with what was in it before. With ``every``
+    the other clusters are told too, with nobody due.
     """
     decisions = (_decide(name, group, waiting) for name, group in grouped(members).items())
-    return [decision for decision in decisions if decision.due]
+    return [decision for decision in decisions if decision.due or every]
 
 
 def _decide(name: str, members: Sequence[Member], waiting: Mapping[str, Waiting]) -> Decision:
     own = [(member, _own(member, waiting.get(member.host, ()))) for member in members]
     due = in_order([member for member, waits in own if waits or member.runs_on])
     decision = Decision(name, tuple(members), due=due)
-    found = list(partial(decision)) or list(_problems([(member, _then(member, waits)) for member, waits in own]))
+    found = list(partial(decision))
+    if due and not found:
+        found = list(_problems([(member, _then(member, waits)) for member, waits in own]))
     return replace(decision, problems=tuple(found))
 
 

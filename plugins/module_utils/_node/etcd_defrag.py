@@ -7,6 +7,7 @@ members, where one is asked for: it runs the same code, with the same checks and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,12 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._core import bundle
+from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.host_processes import on_the_host
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, StartUnit
 from .._core.verbs.units import active_state
-from .._etcd import running, thresholds
+from .._etcd import access, quorum, running, thresholds
+from .._etcd.api import Etcd
 from .._etcd.flavours import foreign
 from .._etcd.thresholds import LEAST_BYTES, MOST_IN_USE
 from . import restore, timers
@@ -76,6 +79,7 @@ class Policy:
     least_bytes: int = LEAST_BYTES
     most_in_use: float = MOST_IN_USE
     any_version: bool = False
+    allow_outage: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Facts:
     """Whether a member of etcd runs on the node, and the texts of our files that are there, by path.
 
     ``is_waiting``: the timer is active. ``has_failed``: its last turn went wrong. ``defrags_itself``: what runs etcd
-    here defragments it, too.
+    here defragments it, too. ``is_outage``: there is a timer, and a cluster that cannot miss its member on this node.
     """
 
     has_member: bool = False
@@ -91,6 +95,7 @@ class Facts:
     is_waiting: bool = False
     has_failed: bool = False
     defrags_itself: bool = False
+    is_outage: bool = False
     python: str = "/usr/bin/python3"
 
 
@@ -104,8 +109,16 @@ def observe(host: Host) -> Facts:
         is_waiting=bool(texts) and timers.is_waiting(host, TIMER),
         has_failed=bool(texts) and active_state(host, SERVICE) == "failed",
         defrags_itself=foreign.defrags_itself(host),
+        is_outage=bool(texts) and _is_outage(host),
         python=host.interpreter(),
     )
+
+
+def _is_outage(host: Host) -> bool:
+    with contextlib.suppress(NodewardError):  # one that cannot be asked is a matter of etcd_timing
+        members = [Etcd(host, access.of(each, host)).members() for each in running.find(host)]
+        return any(not quorum.is_spare(len(each.voters)) for each in members)
+    return False
 
 
 def shown(facts: Facts, _policy: Policy | None = None) -> dict[str, Any]:
@@ -118,7 +131,7 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     refusals = tuple(_refusals(policy))
     if refusals:
         return Plan(refusals=refusals)
-    findings = tuple(_findings(facts))
+    findings = (*_findings(facts), *_without_consent(facts, policy))
     if policy.timer and facts.defrags_itself:
         return Plan(tuple(_absent(facts)), (*findings, _needless()))
     if not policy.timer:
@@ -131,7 +144,7 @@ def plan(facts: Facts, policy: Policy) -> Plan:
 def _present(facts: Facts, policy: Policy) -> Iterator[Change]:
     from .._etcd import defrag_service  # noqa: PLC0415 - 40 modules, for the few nodes that are asked for it
 
-    config = {"least_bytes": policy.least_bytes, "most_in_use": policy.most_in_use, "any_version": policy.any_version}
+    config = {name: getattr(policy, name) for name in thresholds.OPTIONS}
     wanted = (
         bundle.program(defrag_service),
         json.dumps(config, indent=1) + "\n",
@@ -171,6 +184,19 @@ def _findings(facts: Facts) -> Iterator[Finding]:
             wanted="a member of etcd, or no timer",
             why="there is nothing that it could defragment",
             remedy=f"Start etcd, or run harden with {TRAP}_timer empty for this node",
+        )
+
+
+def _without_consent(facts: Facts, policy: Policy) -> Iterator[Finding]:
+    if facts.is_outage and policy.timer and not policy.allow_outage:
+        yield Finding(
+            id=f"{TRAP}.needs_consent",
+            severity="medium",
+            where=TIMER,
+            observed="a cluster that cannot miss the member of this node (it has one or two)",
+            wanted=f"the consent {TRAP}_allow_outage",
+            why="the cluster takes no write while this member copies, so the timer refuses",
+            remedy=f"Set {TRAP}_allow_outage, or run defrag.yml with harden_allow=etcd_outage, or add members",
         )
 
 

@@ -28,6 +28,8 @@ from . import etcd_io, restore
 __all__ = ["ALLOWS", "OPTIONS", "TRAP", "Facts", "Policy", "going_back", "guard", "observe", "plan", "shown"]
 
 TRAP = "etcd_timing"
+# What Go's strconv.ParseBool takes for true, and a bare flag.
+_TRUE = ("", "1", "t", "T", "true", "True", "TRUE")
 # Nothing that the node does here disrupts anything; a member is restarted by etcd_member alone.
 ALLOWS: tuple[str, ...] = ()
 
@@ -169,7 +171,7 @@ def _findings(each: Seen, policy: Policy) -> Iterator[Finding]:
     if (
         running != version.UNKNOWN
         and not version.pre_votes_by_default(running)
-        and each.running.options.get("pre-vote") != "true"
+        and each.running.options.get("pre-vote") not in _TRUE
     ):
         yield Finding(
             id=f"{TRAP}.pre_vote",

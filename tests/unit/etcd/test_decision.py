@@ -196,9 +196,23 @@ def test_a_cluster_of_one_is_measured_without_round_trips():
 
 VALUES: list[tuple[str, dict[str, Any], str]] = [
     ("a snapshot count of nothing", {"snapshot-count": 0}, "snapshot count"),
-    ("another mode", {"auto-compaction-mode": "weekly"}, "periodic or revision"),
-    ("a retention in words", {"auto-compaction-retention": "soon"}, "neither a number nor a duration"),
-    ("a retention of two units", {"auto-compaction-retention": "5hm"}, "neither a number nor a duration"),
+    (
+        "another mode",
+        {"auto-compaction-mode": "weekly", "auto-compaction-retention": "8"},
+        "periodic or revision",
+    ),
+    (
+        "a retention in words",
+        {"auto-compaction-mode": "periodic", "auto-compaction-retention": "soon"},
+        "neither a number nor a duration",
+    ),
+    (
+        "a retention of two units",
+        {"auto-compaction-mode": "periodic", "auto-compaction-retention": "5hm"},
+        "neither a number nor a duration",
+    ),
+    ("a mode alone", {"auto-compaction-mode": "revision"}, "given together"),
+    ("a retention alone", {"auto-compaction-retention": "8"}, "given together"),
     (
         "hours of revisions",
         {"auto-compaction-mode": "revision", "auto-compaction-retention": "5h"},
@@ -218,7 +232,14 @@ def test_values_that_etcd_would_not_take(wanted, why):
 def test_values_that_are_all_right():
     assert not list(value_problems({"auto-compaction-mode": "revision", "auto-compaction-retention": "1000"}))
     assert not list(
-        value_problems({"auto-compaction-retention": "1h30m", "snapshot-count": 1, "quota-backend-bytes": 0})
+        value_problems(
+            {
+                "auto-compaction-mode": "periodic",
+                "auto-compaction-retention": "1h30m",
+                "snapshot-count": 1,
+                "quota-backend-bytes": 0,
+            }
+        )
     )
     [problem] = value_problems({"quota-backend-bytes": 9 * 1024**3})
     assert not problem.refused

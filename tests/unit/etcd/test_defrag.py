@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag, lock, seen
-from ansible_collections.nodeward.calico.plugins.module_utils._etcd.defrag import Policy, judge
+from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd import defrag, lock, seen, verdict
+from ansible_collections.nodeward.calico.plugins.module_utils._etcd.verdict import Policy, judge
 
 from tests.unit.core.etcd_files import MANIFEST
-from tests.unit.etcd.a_node import MANIFEST_PATH, node
+from tests.unit.etcd.a_node import MANIFEST_PATH, PID, node
 from tests.unit.etcd.changing import members
 from tests.unit.etcd.fake_cluster import FakeCluster
 
@@ -39,21 +40,26 @@ VERDICTS: list[tuple[str, int, int, tuple[int, int, int], bool, str]] = [
     ("size", "in_use", "running", "pays", "refused"), [c[1:] for c in VERDICTS], ids=[c[0] for c in VERDICTS]
 )
 def test_when_it_pays(size, in_use, running, pays, refused):
-    verdict = judge(size, in_use, running, Policy())
-    assert verdict.pays is pays
-    assert refused in verdict.refused
-    assert bool(refused) is bool(verdict.refused)
+    found = judge(size, in_use, running, Policy())
+    assert found.pays is pays
+    assert refused in found.refused
+    assert bool(refused) is bool(found.refused)
 
 
 def test_the_time_limit_fits_the_size():
-    assert defrag.predicted(1000 * MIB) == 20.0
-    assert defrag.patience(1000 * MIB) == 70.0
+    assert verdict.predicted(1000 * MIB) == 20.0
+    assert verdict.patience(1000 * MIB) == 70.0
     assert judge(600 * MIB, 0, UNSAFE, Policy(any_version=True)).refused == ""
 
 
 def test_where_no_kubelet_looks_there_is_no_limit():
     assert judge(50000 * MIB, 20000 * MIB, SAFE, Policy(), None).refused == ""
     assert "it may take 16 s" in judge(5000 * MIB, 800 * MIB, SAFE, Policy(), 30.0).refused
+
+
+def test_where_a_member_cannot_be_missed_there_is_a_limit_all_the_same():
+    assert judge(50000 * MIB, 2000 * MIB, SAFE, Policy(), None, is_spare=False).refused == ""
+    assert "no write for 41 s" in judge(50000 * MIB, 2050 * MIB, SAFE, Policy(), None, is_spare=False).refused
 
 
 PROBE = "    livenessProbe:\n      failureThreshold: 8\n"
@@ -69,11 +75,11 @@ BUDGETS: list[tuple[str, str, float | None]] = [
 @pytest.mark.parametrize(("text", "seconds"), [c[1:] for c in BUDGETS], ids=[c[0] for c in BUDGETS])
 def test_the_kubelet_s_budget_is_that_of_the_manifest(text, seconds):
     [found] = seen.look(node(**{MANIFEST_PATH: text}))
-    assert defrag.budget(found) == seconds
+    assert verdict.budget(found) == seconds
 
 
 def test_a_unit_of_systemd_has_no_budget():
-    assert defrag.budget(seen.look(FakeCluster())[0]) is None
+    assert verdict.budget(seen.look(FakeCluster())[0]) is None
 
 
 @pytest.mark.parametrize("policy", [{"least_bytes": -1}, {"most_in_use": 5.0}, {"most_in_use": float("nan")}])
@@ -113,6 +119,34 @@ def test_without_consent_or_in_check_mode_it_only_tells(cluster):
     assert set(cluster.calls_of_api) == {"node1 v3/cluster/member/list", "node1 v3/maintenance/status"}
 
 
+@pytest.mark.parametrize("voters", [["node1"], ["node1", "node2"]])
+def test_a_cluster_that_cannot_miss_its_member_is_asked_for_by_name(voters):
+    cluster = FakeCluster(voters)
+    cluster.version, cluster.leader = "3.5.23", voters[-1]
+    foretold = do(cluster, check_mode=True)
+    assert foretold["changed"] is False
+    assert "needs the consent etcd_outage" in foretold["findings"][0]["observed"]
+    with pytest.raises(NodewardError, match=r"needs the consent etcd_outage.*harden_allow=etcd_outage"):
+        do(cluster)
+    assert not any("lease" in call or "defragment" in call for call in cluster.calls_of_api)
+    assert do(cluster, check_mode=True, allow_outage=True)["changed"] is True
+    assert do(cluster, allow_outage=True)["changed"] is True
+
+
+def test_a_single_member_s_lock_ends_while_it_copies_and_nobody_has_it():
+    class Alone(FakeCluster):
+        def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+            if path == "v3/maintenance/defragment":
+                self.now += 70
+                self.forgets_leases = True
+            return super()._told(name, path, body)
+
+    alone = Alone(["node1"])
+    alone.version, alone.leader = "3.5.23", "node1"
+    [member] = do(alone, allow_outage=True)["members"]
+    assert (member["after"], member["seconds"]) == (10**8 + 4096, 70)
+
+
 def test_what_something_else_defragments_is_left_to_it(cluster):
     cluster.folders.add("/etc/kubernetes/static-pod-resources/etcd-certs")
     with pytest.raises(NodewardError, match="OpenShift's etcd Operator defragments the members itself"):
@@ -150,6 +184,40 @@ def test_what_is_refused_touches_nothing(cluster):
     assert not any("defragment" in call for call in cluster.calls_of_api)
 
 
+class TwoClusters(FakeCluster):
+    """A node with a member of another cluster (events) before its own, which is asked and does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = "3.5.23"
+        own, other = f"/proc/{PID}", "/proc/7"
+        self.files |= {path.replace(own, other): text for path, text in self.files.items() if path.startswith(own)}
+        self.links[f"{other}/ns/net"] = self.links[f"{own}/ns/net"]
+        self.files[f"{other}/environ"] = self.files[f"{own}/environ"].replace("node1", "events").replace("127", "128")
+
+
+def test_what_one_member_fails_at_keeps_no_other_cluster_s_from_its_turn():
+    cluster = TwoClusters()
+
+    def answer(request: Request) -> Answer:
+        if "128.0.0.1" in request.url:
+            raise NodewardError("does not answer (Connection refused)", request.url, "See that it runs")
+        return FakeCluster.send_http(cluster, request)
+
+    cluster.send_http = answer  # type: ignore[method-assign]
+    with pytest.raises(NodewardError, match=r"events: .*does not answer"):
+        do(cluster)
+    assert cluster.size == 10**8 + 4096
+
+
+def test_after_a_failure_no_other_member_of_the_same_cluster_is_touched():
+    cluster = TwoClusters()
+    cluster.away = {"node3"}
+    with pytest.raises(NodewardError, match=r"etcd member events: .*node3 is not well"):
+        do(cluster)
+    assert sum("lease/grant" in call for call in cluster.calls_of_api) == 1
+
+
 def test_one_that_is_not_well_afterwards_is_an_error():
     class Sick(FakeCluster):
         def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
@@ -182,6 +250,44 @@ def test_the_lock_is_kept_where_the_answer_does_not_come_until_the_member_is_wel
         do(slow)
     assert slow.now > 90
     assert slow.calls_of_api[-1].endswith("v3/lease/revoke")
+
+
+class SlowAnswers(FakeCluster):
+    """A member whose answers after the lock was taken take so long, together, that its lease ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version, self.leader = "3.5.23", "node1"
+
+    def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+        if path == "v3/maintenance/transfer-leadership":
+            self.now += lock.LEASE + 1
+            self.waits()
+        return super()._told(name, path, body)
+
+    def waits(self) -> None:
+        """Is called while the leadership is handed over."""
+        self.forgets_leases = True
+
+
+def test_nothing_is_defragmented_once_the_lock_was_lost():
+    slow = SlowAnswers()
+    with pytest.raises(NodewardError, match="the lock was lost"):
+        do(slow)
+    assert not any("defragment" in call for call in slow.calls_of_api)
+
+
+def test_the_lock_is_kept_while_the_members_are_looked_at(monkeypatch):
+    class Kept(SlowAnswers):
+        def waits(self) -> None:
+            for _moment in range(200):
+                if any("lease/keepalive" in call for call in self.calls_of_api):
+                    return
+                time.sleep(0.01)
+            super().waits()
+
+    monkeypatch.setattr(lock, "INTERVAL", 0.01)
+    assert do(Kept())["changed"] is True
 
 
 def test_the_lock_is_kept_while_the_member_answers_nothing(cluster, monkeypatch):

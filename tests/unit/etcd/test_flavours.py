@@ -15,6 +15,7 @@ from tests.unit.fake_host import FakeHost
 WANTED: Values = {"heartbeat-interval": 250, "election-timeout": 5000}
 REASON = Reason("etcd_timing", "")
 SHOW = "systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles"
+MAIN = "systemctl show --property=MainPID --value"
 
 
 def pod(**more: str) -> Running:
@@ -215,10 +216,10 @@ OBSTACLES: list[tuple[str, dict[str, str], str, str, Running, str]] = [
      unit(), "is not there; make it"),
     ("a garbled file", {"/etc/systemd/system/etcd.service": PLAIN, "/e": 'A="1\nB=2\n'},
      "/etc/systemd/system/etcd.service", "/e", unit(), "cannot be read safely"),
-    ("two commands", {"/etc/systemd/system/etcd.service": "[Service]\nExecStart=a\nExecStart=b\n"},
+    ("two commands", {"/etc/systemd/system/etcd.service": f"{PLAIN}ExecStart=b\n"},
      "/etc/systemd/system/etcd.service", "", unit(), "2 lines"),
     ("nothing at all", {"/etc/systemd/system/etcd.service": "[Service]\n"}, "/etc/systemd/system/etcd.service", "",
-     unit(), "neither environment file nor ExecStart"),
+     unit(), "something in etcd.service starts: set the values where that is configured"),
 ]  # fmt: skip
 
 
@@ -230,7 +231,49 @@ def test_where_nothing_is_written(files, fragment, environments, running, why):
     assert why in site.obstacle(WANTED)
 
 
+# Commands that are not etcd's: flags are not for them, and their restart ends more than etcd.
+OTHERS: list[tuple[str, str]] = [
+    ("supervisord", "/usr/bin/supervisord -n -c /etc/supervisord.conf"),
+    ("nomad", "/usr/bin/nomad agent -config /etc/etcd"),
+    ("etcd", "/opt/etcd/run-etcd.sh --data-dir /var/lib/etcd"),
+]
+
+
+@pytest.mark.parametrize(("name", "command"), OTHERS, ids=[c[0] for c in OTHERS])
+@pytest.mark.parametrize("by_file", [False, True])
+@pytest.mark.parametrize("environment", ["", "/e"])
+def test_a_unit_that_runs_something_else_is_left_alone(name, command, by_file, environment):
+    path = f"/etc/systemd/system/{name}.service"
+    files = {path: f"[Service]\nExecStart={command}\n", "/e": "A=1\n", "/etc/etcd.yml": CONFIG}
+    site = recognise(
+        unit(*["--config-file=/etc/etcd.yml"] * by_file, name=f"{name}.service"),
+        with_unit(files, path, environment, name=name),
+    )
+    assert (site.flavour.is_ours, site.unit, site.places) == (False, "", ())
+    assert f"something in {name}.service starts" in site.obstacle(WANTED)
+
+
+def test_a_script_that_becomes_etcd_gets_variables_and_a_file_and_no_flags():
+    files = {SERVICE: "[Service]\nExecStart=/opt/etcd/run-etcd.sh\n", "/e": "ETCD_NAME=a\n", "/c": CONFIG}
+    main = {f"{MAIN} etcd.service": "7\n"}
+    bare, with_file = with_unit(files, SERVICE), with_unit(files, SERVICE, "/e")
+    for host in (bare, with_file):
+        host.commands |= main
+    assert "give it an EnvironmentFile=" in recognise(unit(), bare).obstacle(WANTED)
+    assert list(written(recognise(unit(), with_file), with_file)) == ["/e"]
+    assert list(written(recognise(unit("--config-file=/c"), bare), bare)) == ["/c"]
+
+
+@pytest.mark.parametrize(
+    "command", ["-etcd", '/bin/bash -c "/usr/bin/etcd --name a"', "/usr/bin/ionice -c2 -n0 /opt/etcd/etcd"]
+)
+def test_etcd_is_found_in_the_command_of_its_unit(command):
+    host = with_unit({SERVICE: f"[Service]\nExecStart={command}\n", "/e": "ETCD_NAME=a\n"}, SERVICE, "/e")
+    assert recognise(unit(), host).unit == "etcd.service"
+
+
 def test_a_unit_that_systemd_does_not_know():
+    assert recognise(unit("--config-file=/c"), FakeHost({"/c": CONFIG})).flavour.name == "an unknown flavour"
     assert recognise(unit(), FakeHost()).flavour.name == "an unknown flavour"
 
 
@@ -238,7 +281,7 @@ CONFIG = "name: node1\nheartbeat-interval: 100 # ms\n"
 
 
 def test_a_configuration_file_is_all_that_counts():
-    host = FakeHost({"/etc/etcd/etcd.yml": CONFIG})
+    host = with_unit({SERVICE: PLAIN, "/etc/etcd/etcd.yml": CONFIG}, SERVICE)
     site = recognise(unit("--config-file", "/etc/etcd/etcd.yml", "--heartbeat-interval=7"), host)
     wanted: Values = {**WANTED, "auto-compaction-retention": "8"}
     after = CONFIG.replace("100", "250") + 'election-timeout: 5000\nauto-compaction-retention: "8"\n'
@@ -251,9 +294,8 @@ def test_a_configuration_file_is_all_that_counts():
     assert "not there" in recognise(unit("--config-file=/gone"), host).obstacle(WANTED)
     relative = recognise(unit("--config-file=etcd.yml"), host).obstacle(WANTED)
     assert relative == "etcd.yml is named without its folder; name it from / on in --config-file"
-    assert "edited safely" in recognise(
-        unit("--config-file=/x"), FakeHost({"/x": "heartbeat-interval: [1]\n"})
-    ).obstacle(WANTED)
+    host.files["/x"] = "heartbeat-interval: [1]\n"
+    assert "edited safely" in recognise(unit("--config-file=/x"), host).obstacle(WANTED)
 
 
 @pytest.mark.parametrize("name", ["k3s", "rke2"])

@@ -157,13 +157,14 @@ def test_kubeadm_s_copy_is_set_once_no_member_waits_any_more():
     for name in ("node1", "node2", "node3"):
         variables[name]["etcd_member_result"] = {"changed": True, "pending": []}
     wanted = {"heartbeat-interval": "250", "election-timeout": "5000"}
-    assert etcd_kubeadm(HOSTS, variables) == {"hosts": ["node3"], "arguments": wanted}
-    spoils: list[dict[str, Any]] = [{"failed": True}, {"unreachable": True}, {"pending": [{}]}]
+    assert etcd_kubeadm(HOSTS, variables) == {"hosts": ["node3"], "arguments": {"node3": wanted}}
+    held_back = {"changed": False, "skipped": True, "skip_reason": "Conditional result was False"}
+    spoils: list[dict[str, Any]] = [{"failed": True}, {"unreachable": True}, {"pending": [{}]}, held_back]
     for spoilt in spoils:
         assert etcd_kubeadm(HOSTS, {**variables, "node2": {**variables["node2"], "etcd_member_result": spoilt}}) == {
             "hosts": [],
             "arguments": {},
-        }
+        }, spoilt
     assert etcd_kubeadm(["node3"], variables)["hosts"] == [], "a partial view"
 
 
@@ -175,6 +176,34 @@ def test_on_the_way_back_kubeadm_s_copy_goes_when_nothing_waits():
     assert etcd_kubeadm(HOSTS, variables, restore=True)["hosts"] == []
     variables["node1"]["etcd_member_result"] = {"changed": True}
     assert etcd_kubeadm(HOSTS, variables, restore=True)["hosts"] == ["node3"]
+
+
+def test_each_cluster_of_kubeadm_s_has_its_own_copy():
+    variables = told()
+    for host in ("node1", "node2", "node3"):
+        variables[host]["node_result"]["facts"]["etcd_timing"]["members"][0]["flavour"] = "kubeadm"
+        other = copy.deepcopy(variables[host])
+        other["node_result"]["facts"]["etcd_timing"]["members"][0]["cluster_id"] = "beef"
+        variables[host]["etcd_member_result"] = other["etcd_member_result"] = {"changed": True}
+        variables[f"b-{host}"] = other
+    hosts = [*HOSTS, *(f"b-{host}" for host in ("node1", "node2", "node3"))]
+    found = etcd_kubeadm(hosts, variables)
+    assert (found["hosts"], set(found["arguments"])) == (["b-node1", "node1"], {"node1", "b-node1"})
+    variables["b-node2"]["etcd_member_result"] = {"failed": True}
+    assert etcd_kubeadm(hosts, variables)["hosts"] == ["node1"]
+
+
+def test_on_the_way_back_kubeadm_s_copy_does_not_go_by_the_decision_of_the_way_there():
+    variables = hardened(*ALL)
+    for host in ALL:
+        facts = variables[host]["node_result"]["facts"]["etcd_timing"]
+        facts["members"][0]["flavour"] = "kubeadm"
+        facts["policy"]["quota_backend_bytes"] = -1  # which harden refuses
+    assert etcd_kubeadm(HOSTS, variables, restore=True)["hosts"] == [], "they wait"
+    for host in ALL:
+        variables[host]["etcd_member_result"] = {"changed": True}
+    assert etcd_kubeadm(HOSTS, variables, restore=True) == {"hosts": ["node1"], "arguments": {"node1": {}}}
+    assert etcd_kubeadm(["node1", "node2"], variables, restore=True)["hosts"] == [], "a partial view"
 
 
 def test_without_etcd_there_is_nothing():

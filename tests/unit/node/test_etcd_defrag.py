@@ -66,7 +66,8 @@ def test_where_it_is_asked_for_it_comes_once():
 def test_what_is_asked_for_is_what_its_files_say(policy, path, text):
     files = installed(policy)
     assert text in files[path]
-    assert set(json.loads(files[etcd_defrag.CONFIG])) == {"least_bytes", "most_in_use", "any_version"}
+    settings = {"least_bytes", "most_in_use", "any_version", "allow_outage"}
+    assert set(json.loads(files[etcd_defrag.CONFIG])) == settings
     # another wish is one file more to write, and the timer is started anew
     plan = etcd_defrag.plan(Facts(has_member=True, texts=files), Policy(timer="daily", most_in_use=0.1))
     assert [type(change) for change in plan.changes] == [WriteFile, WriteFile, StartUnit]
@@ -94,6 +95,17 @@ def test_where_something_else_defragments_it_there_is_no_timer_and_that_is_told(
         change.target for change in etcd_defrag.plan(etcd_defrag.observe(with_timer()), Policy()).changes
     }, "one that was installed goes"
     assert [each.id for each in etcd_defrag.plan(etcd_defrag.observe(host), Policy()).findings] == []
+
+
+@pytest.mark.parametrize(("voters", "is_told"), [(1, True), (2, True), (3, False)])
+def test_a_timer_that_needs_a_consent_is_told(voters, is_told):
+    host = with_timer()
+    host.voters = host.voters[:voters]
+    facts = etcd_defrag.observe(host)
+    told = [finding.id for finding in etcd_defrag.plan(facts, WEEKLY).findings]
+    assert told == ["etcd_defrag.needs_consent"] * is_told
+    assert etcd_defrag.plan(facts, Policy(timer=WEEKLY.timer, allow_outage=True)).findings == ()
+    assert etcd_defrag.plan(facts, Policy()).findings == ()
 
 
 def test_a_turn_that_failed_is_told():

@@ -342,3 +342,19 @@ def test_files_of_the_next_start_are_no_member_s_configuration():
     assert MANIFEST_PATH not in written
     assert {change.reason.disrupts for change in plan.changes} == {""}
     assert replace(etcd_timing.Facts(), members=()) == etcd_timing.Facts()
+
+
+PRE_VOTE: list[tuple[tuple[str, ...], bool]] = [
+    ((), True),
+    (("--pre-vote",), False),
+    (("--pre-vote=1",), False),
+    (("--pre-vote=TRUE",), False),
+    (("--pre-vote=true",), False),
+    (("--pre-vote=false",), True),
+]
+
+
+@pytest.mark.parametrize(("words", "is_told"), PRE_VOTE)
+def test_pre_vote_is_read_as_go_reads_it(words, is_told):
+    host = node((*ARGUMENTS, *words))
+    assert any(finding.id == "etcd_timing.pre_vote" for finding in planned(host).findings) is is_told

@@ -40,6 +40,11 @@ def recognise(running: Running, host: Host) -> Site | None:
     return None
 
 
+def started_by(unit: str) -> Site:
+    """Take what something in a unit starts that is not there for etcd alone: flags and a restart are not for that."""
+    return Site(Flavour(f"an etcd that something in {unit} starts", remedy="set the values where that is configured"))
+
+
 def unknown(_running: Running, _host: Host) -> Site:
     """Take what nobody else has recognised."""
     return Site(UNKNOWN)

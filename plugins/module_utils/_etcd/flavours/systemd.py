@@ -13,8 +13,9 @@ from ..._core import unit_files
 from ..._core.formats import UnsureError, env, unit_flags
 from ..._core.host import Host
 from ..settings import NAMES, variable
+from . import foreign
 from .base import UNIT, Flavour, Place, Running, Site
-from .unit import EtcdUnit, why_it_would_not_start
+from .unit import EtcdUnit, is_its_own, why_it_would_not_start
 
 FLAVOUR = Flavour("systemd", restarts=UNIT, priority_by_unit=True)
 KUBESPRAY = Flavour(
@@ -37,7 +38,7 @@ def recognise(running: Running, host: Host) -> Site | None:
     """Find the unit of a process, or the one that started its container, and where its settings stand."""
     if running.is_pod or running.config_file:
         return None
-    name = running.unit if running.unit not in ("", "docker.service", "containerd.service") else ""
+    name = running.unit
     is_container = not name
     if is_container:
         name = next((unit for unit, path in CONTAINERS.items() if _is_of(host.read_text(path), running)), "")
@@ -45,6 +46,8 @@ def recognise(running: Running, host: Host) -> Site | None:
     if read is None:
         return None
     unit = EtcdUnit.of(read)
+    if not is_container and not is_its_own(unit, running, host):
+        return foreign.started_by(name)
     flavour = FLAVOUR
     if any(path in unit.environments for path in CONTAINERS.values()):
         flavour = DOCKER if is_container else KUBESPRAY
@@ -90,7 +93,7 @@ def _places(unit: EtcdUnit) -> Iterator[Place]:
         yield Place("env", path, {name: variable(name) for name in NAMES}, text)
         for holder in unit.holders(text):
             yield Place("env", path, {name: f"{holder}:{name}" for name in NAMES}, text)
-    if unit.start:
+    if unit.names_etcd:
         yield Place("unit-flags", unit.start, {name: name for name in NAMES}, unit.files[unit.start])
 
 
@@ -126,7 +129,9 @@ def _new_home(name: str, unit: EtcdUnit, running: Running, places: list[Place]) 
     if unit.missing:
         return f"{unit.missing[0]}, which {unit.name} names, is not there; make it"
     starts = [number for number, place in enumerate(places) if place.format == "unit-flags"]
-    return _writable(places, starts[0]) if starts else f"{unit.name} has neither environment file nor ExecStart"
+    if starts:
+        return _writable(places, starts[0])
+    return f"{unit.name} has no environment file, nor etcd in its ExecStart; give it an EnvironmentFile="
 
 
 def _writable(places: list[Place], number: int) -> int | str:

@@ -6,14 +6,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from ..._core.errors import NodewardError
 from ..._core.formats import UnsureError, env
+from ..._core.host import Host
 from ..._core.unit_files import Unit
 from ..settings import variable
+from .base import Running
 
 _COMMAND = re.compile(r"[ \t]*ExecStart[ \t]*=(?P<command>.*)", re.DOTALL)
 _ENVIRONMENT = re.compile(r"[ \t]*Environment[ \t]*=")
 _FLAG = re.compile(r"(?<!\S)[\"']?--?(?P<name>[a-z][a-z0-9-]*)")
 _VARIABLE = re.compile(r"(?<![A-Za-z0-9_])ETCD_(?P<name>[A-Z][A-Z0-9_]*)=")
+# Folders of settings and of data: /var/lib/etcd is no program.
+_NO_PROGRAMS = ("/etc/", "/var/")
 
 
 class EtcdUnit(Unit):
@@ -23,6 +28,11 @@ class EtcdUnit(Unit):
     def of(cls, unit: Unit) -> EtcdUnit:
         """Look at a unit as one that runs etcd."""
         return cls(unit.name, unit.files, unit.environments, unit.missing)
+
+    @property
+    def names_etcd(self) -> bool:
+        """Whether a word of its command is etcd: anything else (a script, a supervisor) takes no flags of etcd's."""
+        return any(_words_of_etcd(line) is not None for _path, line in self._lines(self.start))
 
     def holders(self, text: str) -> list[str]:
         """Return the variables of an environment file that ExecStart takes as words: $DAEMON_ARGS, $ETCD_OPTS."""
@@ -69,6 +79,19 @@ def why_it_would_not_start(unit: EtcdUnit) -> str:
     return f"{unit.name} gives etcd both {twice}, with which it does not start again: leave one of them" * bool(twice)
 
 
+def is_its_own(unit: EtcdUnit, running: Running, host: Host) -> bool:
+    """Tell whether a unit is there for this etcd: its command names etcd, or has become it (a script with exec).
+
+    The restart of any other (supervisord, nomad) ends far more than etcd.
+    """
+    if unit.names_etcd:
+        return True
+    try:
+        return host.run(["systemctl", "show", "--property=MainPID", "--value", unit.name]).strip() == str(running.pid)
+    except NodewardError:
+        return False
+
+
 def _option(name: str) -> str:
     return name.removeprefix("ETCD_").lower().replace("_", "-")
 
@@ -84,7 +107,16 @@ def _flags(words: str | Iterable[str]) -> set[str]:
 
 def _own_flags(line: str) -> set[str]:
     """Return the flags of etcd in ExecStart; those before its name are of what starts it (docker run --name)."""
+    return _flags(_words_of_etcd(line) or [])
+
+
+def _words_of_etcd(line: str) -> list[str] | None:
+    """Return what follows etcd's name in ExecStart, None where no word of it is etcd."""
     found = _COMMAND.match(line)
     words = found["command"].split() if found else []
-    programs = [number for number, word in enumerate(words) if word.rpartition("/")[2] == "etcd"]
-    return _flags(words[programs[-1] + 1 :]) if programs else set()
+    programs = [number for number, word in enumerate(words) if _is_etcd(word.strip("\"'").lstrip("-@:+!"))]
+    return words[programs[-1] + 1 :] if programs else None
+
+
+def _is_etcd(word: str) -> bool:
+    return word.rpartition("/")[2] == "etcd" and not word.startswith(_NO_PROGRAMS)
