@@ -52,6 +52,12 @@ def value(probe: Item, name: str) -> int:
     return int(probe.get(name) or DEFAULTS[name])
 
 
+def handler(probe: Item) -> dict[str, Any]:
+    """Return what a probe asks, without the numbers by which that is judged."""
+    numbers = {*DEFAULTS, "terminationGracePeriodSeconds"}
+    return {key: each for key, each in probe.items() if key not in numbers}
+
+
 def allows(probe: Item) -> int:
     """Return the seconds from the start of a container until the kubelet gives up on this probe."""
     return value(probe, "initialDelaySeconds") + value(probe, "periodSeconds") * value(probe, "failureThreshold")

@@ -64,6 +64,7 @@ class Calico:
     minor: int = 0
     round_trip: float = 0.0  # seconds
     ours: Mapping[str, Any] = field(default_factory=dict)  # what the journal says that we set, by target
+    earlier: Mapping[str, Any] = field(default_factory=dict)  # and what was set before that, where it is another value
 
     @property
     def operator(self) -> bool:
@@ -111,6 +112,7 @@ def capture(api: Api) -> Calico:
         )
     # these two are no reason to ask for more rights: without them the plan says what it does not know
     information = allowed(lambda: api.get(f"{CRD}/clusterinformations/default")) or {}
+    journal = {target: entry for target, entry in ClusterJournal(api).entries.items() if " /" in target}
     pools = api.items(f"{CRD}/ippools") or allowed(lambda: api.items(f"{_V3}/ippools")) or []
     return Calico(
         daemon_set=daemon_set,
@@ -126,11 +128,8 @@ def capture(api: Api) -> Calico:
         told_version=str(places.get(information, "/spec/calicoVersion") or ""),
         minor=api.minor(),
         round_trip=api.round_trip(),
-        ours={
-            target: objects.restored(entry.after)
-            for target, entry in ClusterJournal(api).entries.items()
-            if " /" in target
-        },
+        ours={target: objects.restored(entry.after) for target, entry in journal.items()},
+        earlier={target: objects.restored(entry.earlier) for target, entry in journal.items()},
     )
 
 

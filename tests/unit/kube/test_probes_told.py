@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._kube import install, objects, probes
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import install, objects, places, probes
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.install import Calico
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.probes import Policy
 
-from tests.unit.kube.calico_objects import LIVE, daemon_set, deployment, installation_crd, node, numbers
+from tests.unit.kube.calico_objects import HTTP, LIVE, daemon_set, deployment, installation_crd, node, numbers
 from tests.unit.kube.probed_cluster import BOTH, after, by_operator, ids, manifest, wanted
 
 TYPHA = objects.deployment("kube-system", "calico-typha").path
@@ -148,3 +149,48 @@ def test_each_object_has_its_own_keeper():
     assert {change.ref.kind for change in plan.changes} == {"DaemonSet"}
     [told] = [f for f in plan.findings if f.id == "calico_probes.put_back_by"]
     assert told.where == "Deployment kube-system/calico-typha"
+
+
+# --- a newer manifest beside our startup probe ------------------------------------------------------
+
+NEWER = {"exec": {"command": ["/usr/bin/calico", "component", "node", "health", "--felix-live", "--bird-live"]}}
+AT = "/spec/template/spec/containers/calico-node"
+
+
+def applied(calico: Calico, handler: dict[str, Any], **of_the_journal: Any) -> Calico:
+    """The cluster after kubectl apply of a manifest with another liveness handler: what it does not know stays."""
+    liveness = {**handler, **numbers(60, 10, 60)}
+    return replace(calico, daemon_set=places.put(calico.daemon_set, f"{AT}/livenessProbe", liveness), **of_the_journal)
+
+
+@pytest.mark.parametrize("handler", [NEWER, {"exec": {"command": ["/bin/calico-node", "-felix-live"]}}, HTTP])
+@pytest.mark.parametrize("field", ["ours", "earlier"])
+def test_our_startup_probe_follows_the_liveness_probe(handler, field):
+    hardened = after(manifest(daemon_set("v3.30.0")))
+    target, probe = f"{hardened.ref.where} {AT}/startupProbe", hardened.containers[0]["startupProbe"]
+    newer = applied(hardened, handler, **{field: {target: probe}})
+    [change] = probes.plan(newer, Policy()).changes
+    assert (change.target, change.before) == (target, probe)
+    assert change.after == {**handler, **numbers(60, 32, 0, 5)}
+    [told] = [f for f in probes.plan(newer, Policy()).findings if f.id == "calico_probes.startup_handler"]
+    assert (told.severity, told.mended) == ("high", True)
+    assert wanted(after(newer)) == {}
+    assert "startup_handler" not in ids(after(newer))
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["ours that somebody has changed", "somebody else's"])
+def test_a_startup_probe_of_others_is_told_and_keeps_its_command(is_known):
+    hardened = after(manifest(daemon_set("v3.30.0")))
+    journal = {f"{hardened.ref.where} {AT}/startupProbe": {**HTTP, **numbers(60, 32, 0, 5)}} if is_known else {}
+    plan = probes.plan(applied(hardened, NEWER, ours=journal), Policy())
+    [told] = [f for f in plan.findings if f.id == "calico_probes.startup_handler"]
+    assert (plan.changes, told.severity, told.mended) == ((), "high", False)
+    assert "not this collection's" in told.remedy
+
+
+def test_our_startup_probe_goes_back_as_a_whole_after_its_numbers_were_raised():
+    hardened = after(manifest(daemon_set("v3.30.0"), nodes=300))
+    target = f"{hardened.ref.where} {AT}/startupProbe"
+    known = replace(hardened, ours={target: hardened.containers[0]["startupProbe"]})
+    [change] = probes.plan(known, Policy(round_trip=0.23)).changes
+    assert (change.target, change.after) == (target, {**LIVE, **numbers(60, 190, 0, 5)})
