@@ -84,7 +84,7 @@ class _Run:
         self._api = api
         self._orders = orders
         self._forgets = forgets
-        self._before: dict[Ref, list[dict[str, Any]]] = {}  # pods before the patch, by what rolls them out
+        self._before: dict[Ref, rollout.Before] = {}  # by what rolls its pods out
         self._noted: list[FieldChange] = []  # in the journal, before they are done
         self._known: dict[str, Entry] | None = None  # the journal as earlier runs have left it
         self.done: list[FieldChange] = []
@@ -131,7 +131,7 @@ class _Run:
             workload = self._api.get(each.path)
             # with OnDelete a person does it
             if workload is not None and places.get(workload, "/spec/updateStrategy/type") != "OnDelete":
-                self._before.setdefault(each, install.pods_of(self._api, workload))
+                self._before.setdefault(each, rollout.Before(workload, install.pods_of(self._api, workload)))
         try:
             return self._sent(present, ref, changes, dry_run=False)
         except NodewardError as error:

@@ -142,9 +142,9 @@ def find(api: Api) -> dict[str, Any]:
 
 
 def pods_of(api: Api, workload: Item) -> list[dict[str, Any]]:
-    """Return the pods of a DaemonSet or Deployment."""
+    """Return the pods of a DaemonSet or Deployment; of one that selects nothing none, and not all of its namespace."""
     selector = objects.selector(places.get(workload, "/spec/selector") or {})
-    return api.items(f"/api/v1/namespaces/{workload['metadata']['namespace']}/pods", selector)
+    return api.items(f"/api/v1/namespaces/{workload['metadata']['namespace']}/pods", selector) if selector else []
 
 
 def _daemon_set_path(namespace: str) -> str:
