@@ -26,12 +26,12 @@ NODE_IP_CHECK = "DISABLE_NODE_IP_CHECK"
 
 @dataclass(frozen=True)
 class Short:
-    """A container whose budget for the start is too short; ``near`` is too near for a need that was measured."""
+    """A container whose budget for the start is too short; ``rough``: it has its floor, the need is measured."""
 
     name: str
     seconds: int
     mended: bool
-    near: bool
+    rough: bool
 
 
 def of(calico: Calico, needed: int, short: Sequence[Short]) -> Iterator[Finding]:
@@ -51,11 +51,14 @@ def _startup_budget(calico: Calico, short: Short, needed: int) -> Finding:
     remedy = "Lengthen the probe where it is written, or shorten the start (DISABLE_NODE_IP_CHECK)"
     if short.mended:
         remedy = f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=calico_rollout"
-    elif short.near:
-        remedy = f"Give {TRAP}_round_trip, in milliseconds from the most distant node; a measured one is too rough here"
+    elif short.rough:
+        remedy = (
+            f"Give {TRAP}_round_trip, in milliseconds from the most distant node: one that was measured where this ran "
+            "raises no budget that has its floor"
+        )
     return Finding(
         id=f"{TRAP}.startup_budget",
-        severity="low" if short.near and not short.mended else "high",
+        severity="medium" if short.rough and not short.mended else "high",
         where=f"{calico.ref.where} {short.name}",
         observed=f"{short.seconds} s from the start until it is killed",
         wanted=f"{needed} s or more ({len(calico.nodes)} nodes)",

@@ -58,10 +58,23 @@ class Policy:
         measured = calico.round_trip if self.round_trip is None else self.round_trip
         return budget.startup_seconds(len(calico.nodes), measured)
 
+    @property
+    def start(self) -> int:
+        """Return the seconds that a startup probe allows at least, in whichever cluster."""
+        return self.initial_delay + 10 * self.failure_threshold
+
     def least(self, calico: Calico) -> int:
-        """Return the budget below which it is raised: each run measures a little different, so it takes more then."""
-        needed = self.seconds(calico)
-        return needed if self.round_trip is not None else budget.least_seconds(needed)
+        """Return the budget of a startup probe below which it is raised.
+
+        A need that was only measured is different with each run and machine, and raises none that has its floor: that
+        would be a rollout each time.
+        """
+        return self.start if self.round_trip is None else max(self.start, self.seconds(calico))
+
+    def wanted(self, calico: Calico) -> int:
+        """Return the budget that is given where the present one is raised."""
+        wanted = budget.wanted_seconds(self.seconds(calico))
+        return max(self.start, min(wanted, budget.MEASURED_MOST) if self.round_trip is None else wanted)
 
 
 def plan(calico: Calico, policy: Policy) -> ClusterPlan:
@@ -85,9 +98,10 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
 
 def _short(calico: Calico, policy: Policy, changes: Sequence[FieldChange]) -> list[Short]:
     """Return the containers whose budget for the start is too short, and whether these changes mend that."""
-    needed, mended = policy.seconds(calico), dict(_budgets(_after(calico, changes), policy))
+    needed, after = policy.seconds(calico), dict(_budgets(_after(calico, changes), policy))
+    is_measured = policy.round_trip is None
     return [
-        Short(name, seconds, mended.get(name, needed) >= needed, seconds >= policy.least(calico))
+        Short(name, seconds, after.get(name, needed) >= needed, is_measured and after.get(name, 0) >= policy.start)
         for name, seconds in _budgets(calico, policy)
         if seconds < needed
     ]
@@ -148,12 +162,15 @@ def _wanted(policy: Policy) -> dict[str, dict[str, int]]:
 
 def _wanted_of(calico: Calico, policy: Policy, container: Item) -> dict[str, dict[str, int]]:
     """Return the floors of one container: without a startup probe the liveness probe has to wait for the start."""
-    wanted, needed = _wanted(policy), policy.seconds(calico)
+    wanted = _wanted(policy)
     liveness: dict[str, Any] = container.get("livenessProbe") or {}
     if not container.get("startupProbe") and not _startup_probes(calico, policy):
         raised = {**liveness, **{k: max(budget.value(liveness, k), v) for k, v in wanted["livenessProbe"].items()}}
-        if budget.allows(raised) < policy.least(calico):
-            wanted["livenessProbe"]["failureThreshold"] = budget.failures(raised, budget.wanted_seconds(needed))
+        # as with startup probes, a need that was only measured raises none that has its floors
+        counts = policy.round_trip is not None or budget.allows(liveness) < budget.allows(raised)
+        if counts and budget.allows(raised) < policy.seconds(calico):
+            tries = budget.failures(raised, policy.wanted(calico))
+            wanted["livenessProbe"]["failureThreshold"] = max(policy.failure_threshold, tries)
     return wanted
 
 
@@ -181,10 +198,7 @@ def _startup(calico: Calico, policy: Policy, within: str, container: Item) -> It
     elif present:
         yield from _longer(calico, policy, calico.ref, place, present)
     elif liveness and _startup_probes(calico, policy):
-        seconds = max(
-            budget.wanted_seconds(policy.seconds(calico)), policy.initial_delay + 10 * policy.failure_threshold
-        )
-        probe = startup_probe(liveness, policy.timeout, seconds)
+        probe = startup_probe(liveness, policy.timeout, policy.wanted(calico))
         yield FieldChange(TRAP, calico.ref, place, None, probe, _WHY_START)
 
 
@@ -216,7 +230,7 @@ def _longer(calico: Calico, policy: Policy, ref: Ref, place: str, probe: dict[st
             TRAP, ref, f"{place}/timeoutSeconds", probe.get("timeoutSeconds"), policy.timeout, _WHY_TIMEOUT
         )
     if budget.allows(probe) < policy.least(calico):
-        tries = budget.failures(probe, budget.wanted_seconds(policy.seconds(calico)))
+        tries = budget.failures(probe, policy.wanted(calico))
         yield FieldChange(TRAP, ref, f"{place}/failureThreshold", probe.get("failureThreshold"), tries, _WHY_START)
 
 
