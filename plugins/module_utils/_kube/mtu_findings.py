@@ -122,8 +122,25 @@ def no_setting(calico: Calico, pinned: Mapping[str, str | None]) -> Finding:
         wanted="one setting for tunnel and pods",
         why="before Calico v3.2 the manifest has the MTU of the tunnel in the environment of calico-node and that of "
         "pods in cni_network_config, 1500 by default: larger than the tunnel",
-        remedy="Set mtu in cni_network_config and FELIX_IPINIPMTU to uplink - 20 by hand, or upgrade Calico",
+        remedy="Set mtu in cni_network_config and FELIX_IPINIPMTU to uplink - 20 by hand (with kubespray "
+        "calico_veth_mtu and calico_mtu), or upgrade Calico",
     )
+
+
+def undetected(calico: Calico, missed: Sequence[str], is_smaller: bool) -> Iterator[Finding]:
+    """Tell of uplinks (``is_smaller``: than 1460) that the detection passes over, where there is nothing to set."""
+    if missed:
+        yield Finding(
+            id=f"{TRAP}.undetected",
+            severity="high" if is_smaller else "medium",
+            where=f"ConfigMap {calico.namespace}/calico-config",
+            observed=f"no veth_mtu in it, and Calico's detection passes over {', '.join(missed[:_NAMES])}",
+            wanted="an MTU of tunnel and pods that the uplinks carry",
+            why="the detection takes 1460 or another link's MTU; full packets vanish where the uplink carries less "
+            "(incident C)",
+            remedy="Set it in the source of the DaemonSet: with kubespray calico_mtu and calico_veth_mtu, else the "
+            "names of the uplinks in FELIX_MTUIFACEPATTERN",
+        )
 
 
 def unreadable(where: str, value: object) -> Finding:
