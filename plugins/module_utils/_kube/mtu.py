@@ -150,6 +150,8 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
     policy = replace(policy, uplinks=tuple(uplinks))
     if not calico.pools:
         return ClusterPlan(findings=(mtu_findings.encapsulation_unknown(),))
+    if calico.felix is None and calico.group == install.V3:
+        return ClusterPlan(findings=(mtu_findings.felix_unknown(),))
     seen, adds = view(calico, policy.uplinks), encapsulations(calico)
     overhead = max(adds.values(), default=0)
     if seen.rest - overhead < LEAST:
@@ -202,7 +204,7 @@ def captured(calico: Calico) -> dict[str, Any]:
     pairs = [
         (calico.ref, calico.daemon_set),
         (objects.config_map(calico.namespace, "calico-config"), calico.config),
-        (objects.felix_configuration("default"), calico.felix),
+        (calico.felix_ref, calico.felix),
     ]
     if calico.operator:
         pairs.append((calico.installation_ref, calico.installation))
@@ -278,7 +280,7 @@ def _detected(calico: Calico, policy: Policy, seen: View, overhead: int) -> Iter
     wanted = seen.rest - overhead
     if seen.unseen and wanted > FALLBACK_MTU - overhead:
         return  # it takes the fallback at least on those: with part of the fleet seen nothing is raised
-    ref = objects.felix_configuration("default")
+    ref = calico.felix_ref
     if (
         (mtu_detection.is_known(calico) or not calico.version)
         and calico.felix is not None
@@ -311,7 +313,7 @@ def _by_felix(calico: Calico, uplink: int, adds: Mapping[str, int]) -> Iterator[
         ):
             continue
         if int(value) > uplink - adds[encapsulation]:
-            ref = objects.felix_configuration("default")
+            ref = calico.felix_ref
             yield FieldChange(TRAP, ref, f"/spec/{name}", value, uplink - adds[encapsulation], _WHY)
 
 

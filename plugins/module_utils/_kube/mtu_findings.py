@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._core.plan import Finding
@@ -41,6 +42,17 @@ def encapsulation_unknown() -> Finding:
         why="without it a larger MTU may be too large for the tunnel, and full packets vanish (incident C)",
         remedy="Nothing was changed. Where Calico's datastore is etcd, set the MTU by hand: the smallest uplink minus "
         "20 for IP-in-IP, 50 for VXLAN, 60 for WireGuard",
+    )
+
+
+def felix_unknown() -> Finding:
+    """Say the same where nothing tells whether WireGuard or eBPF is enabled."""
+    return replace(
+        encapsulation_unknown(),
+        where="FelixConfiguration.projectcalico.org default",
+        observed="there is none, or the user may not read it",
+        wanted="one that says whether WireGuard and eBPF are enabled",
+        remedy="Nothing was changed. Give the user the right to get felixconfigurations.projectcalico.org",
     )
 
 
