@@ -145,7 +145,7 @@ def test_nothing_is_lowered_and_one_run_is_enough(given_numbers, minor, nodes, t
 )
 def test_a_second_run_changes_nothing_whatever_is_measured(given_numbers, has_startup, minor, first, second):
     probe = {**LIVE, **numbers(*given_numbers)}
-    startup = {"startupProbe": probe} if has_startup else {}
+    startup: dict[str, Any] = {"startupProbe": probe} if has_startup else {}
     calico = manifest(daemon_set(livenessProbe=probe, readinessProbe=probe, **startup), minor, 300)
     hardened = after(replace(calico, round_trip=first))
     assert probes.plan(replace(hardened, round_trip=second), Policy()).changes == ()
