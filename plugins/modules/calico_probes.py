@@ -45,7 +45,8 @@ options:
     description:
       - Milliseconds that one request to the datastore takes from the most distant node. The start of calico-node needs
         10 s and nine of these for each node of the cluster.
-      - When not given, it is measured from where the module runs.
+      - When not given, it is measured from where the module runs. Then it counts only where the start has less than its
+        floor, and asks for ten minutes at most; later a longer one is a finding, and changes nothing.
     type: float
   startup_loglevel:
     description: C(CALICO_STARTUP_LOGLEVEL) of calico-node; V(absent) removes it. When not given it stays as it is.

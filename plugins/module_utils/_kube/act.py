@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,11 +69,10 @@ def _made(run: _Run, orders: Orders, planned: Callable[[], ClusterPlan]) -> tupl
 
     try:
         made = conflict.retried(attempt, orders.waiting.clock.sleep)
-    except ApiError as error:
-        run.tidy()
-        if run.done and not orders.check_mode:  # of several objects, or of an earlier try
-            raise run.undone(error) from error
-        raise
+    except NodewardError as error:
+        if (told := run.broken_off(error)) is error:
+            raise
+        raise told from error
     run.tidy()
     return made
 
@@ -84,7 +84,7 @@ class _Run:
         self._api = api
         self._orders = orders
         self._forgets = forgets
-        self._before: dict[Ref, list[dict[str, Any]]] = {}  # pods before the patch, by what rolls them out
+        self._before: dict[Ref, rollout.Before] = {}  # by what rolls its pods out
         self._noted: list[FieldChange] = []  # in the journal, before they are done
         self._known: dict[str, Entry] | None = None  # the journal as earlier runs have left it
         self.done: list[FieldChange] = []
@@ -131,7 +131,7 @@ class _Run:
             workload = self._api.get(each.path)
             # with OnDelete a person does it
             if workload is not None and places.get(workload, "/spec/updateStrategy/type") != "OnDelete":
-                self._before.setdefault(each, install.pods_of(self._api, workload))
+                self._before.setdefault(each, rollout.Before(workload, install.pods_of(self._api, workload)))
         try:
             return self._sent(present, ref, changes, dry_run=False)
         except NodewardError as error:
@@ -213,7 +213,17 @@ class _Run:
 
     def undone(self, error: NodewardError) -> NodewardError:
         """Bring back what was before, and return the error that says so, or what is left."""
-        return undo.undone(self._api, self.done, self._known or {}, self._orders.waiting, error)
+        done, self.done = self.done, []
+        return undo.undone(self._api, done, self._known or {}, self._orders.waiting, error)
+
+    def broken_off(self, error: NodewardError) -> NodewardError:
+        """Return what to say where a change could not be made, with what came of those before it."""
+        done = [] if self._orders.check_mode else self.done  # in other objects, or by an earlier try
+        with contextlib.suppress(NodewardError):  # where the server is away by now the journal keeps what was noted
+            if isinstance(error, ApiError):
+                self.tidy()
+                return self.undone(error) if done else error
+        return _staying(error, done) if done else error
 
     def _rolled(self, changes: Sequence[FieldChange]) -> list[Ref]:
         """Return what replaces its pods for these changes."""
@@ -269,6 +279,16 @@ def _changed_on_the_way(ref: Ref, made: Item, changes: Sequence[FieldChange]) ->
         where=ref.where,
         remedy="See which admission webhook does that to real changes alone (kubectl get "
         "mutatingwebhookconfigurations), then run again",
+    )
+
+
+def _staying(error: NodewardError, done: Sequence[FieldChange]) -> NodewardError:
+    """Say what has been changed by then, where nobody answers any more who would put it back."""
+    return NodewardError(
+        what=f"{error.what}. By then this was changed, and stays so: "
+        + ", ".join(str(change.describe()["target"]) for change in done),
+        where=error.where,
+        remedy=f"{error.remedy}; then run again, which does the rest, or restore",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._core.errors import NodewardError
 from .._core.plan import CONSENTS
-from . import act, install, mtu, mtu_findings, rollout, way_back
+from . import act, install, mtu, mtu_detection, mtu_findings, rollout, way_back
 from .act import Orders
 from .install import Calico
 from .mtu import TRAP, Policy, Uplink
@@ -79,7 +79,7 @@ def shown(calico: Calico, policy: Policy) -> dict[str, Any]:
         "encapsulations": mtu.encapsulations(calico),
         "uplinks": {str(each): sum(u.mtu == each for u in policy.uplinks) for each in _mtus(policy)},
         "nodes": len(calico.nodes),
-        "missed_names": mtu.missed_names(calico, policy.uplinks),
+        "missed_names": mtu_detection.missed(calico, {each.name for each in policy.uplinks}),
     }
 
 

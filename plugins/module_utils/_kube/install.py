@@ -24,7 +24,8 @@ MANIFEST = "kube-system"
 OPERATOR = "calico-system"
 INSTALLATION_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/installations.operator.tigera.io"
 CRD = "/apis/crd.projectcalico.org/v1"
-_V3 = "/apis/projectcalico.org/v3"
+# Where Calico's datastore is etcd, through its own API server, or where v3 itself is a CRD (Calico 3.32).
+V3 = "/apis/projectcalico.org/v3"
 
 # What tools that put their own state back, again and again, leave on the objects they made: labels and annotations.
 RECONCILERS = {
@@ -58,12 +59,14 @@ class Calico:
     felix: Item | None = None  # FelixConfiguration default
     bgp: Item | None = None  # BGPConfiguration default
     pools: tuple[Item, ...] = ()
+    group: str = CRD  # where these three were read
     nodes: tuple[Item, ...] = ()
     pods: tuple[Item, ...] = ()  # of calico-node
     told_version: str = ""  # what ClusterInformation says
     minor: int = 0
     round_trip: float = 0.0  # seconds
     ours: Mapping[str, Any] = field(default_factory=dict)  # what the journal says that we set, by target
+    earlier: Mapping[str, Any] = field(default_factory=dict)  # and what was set before that, where it is another value
 
     @property
     def operator(self) -> bool:
@@ -80,6 +83,11 @@ class Calico:
     @property
     def installation_ref(self) -> Ref:
         return objects.installation(str((self.installation or {})["metadata"]["name"]))
+
+    @property
+    def felix_ref(self) -> Ref:
+        named = objects.felix_configuration_v3 if self.group == V3 else objects.felix_configuration
+        return named("default")
 
     @property
     def containers(self) -> list[dict[str, Any]]:
@@ -109,29 +117,36 @@ def capture(api: Api) -> Calico:
             remedy="Nothing was changed: the operator reverts what is changed here. Give the user the right to get "
             "installations.operator.tigera.io, or finish removing the operator",
         )
-    # these two are no reason to ask for more rights: without them the plan says what it does not know
-    information = allowed(lambda: api.get(f"{CRD}/clusterinformations/default")) or {}
-    pools = api.items(f"{CRD}/ippools") or allowed(lambda: api.items(f"{_V3}/ippools")) or []
+    # what may not be read here is no reason to ask for more rights: the plan says what it does not know
+    pools, group = api.items(f"{CRD}/ippools"), CRD
+    if not pools and (found := allowed(lambda: api.items(f"{V3}/ippools"))):
+        pools, group = found, V3
+    information = allowed(lambda: api.get(f"{group}/clusterinformations/default")) or {}
+    journal = {target: entry for target, entry in ClusterJournal(api).entries.items() if " /" in target}
     return Calico(
         daemon_set=daemon_set,
         workloads=_workloads(api, namespace),
         installation=installation,
         installation_schema=api.get(INSTALLATION_CRD) if installation else None,
         config=api.get(objects.config_map(namespace, "calico-config").path),
-        felix=api.get(f"{CRD}/felixconfigurations/default"),
-        bgp=api.get(f"{CRD}/bgpconfigurations/default"),
-        pools=tuple(pools),  # v3: where Calico's datastore is etcd, or where v3 itself is a CRD (Calico 3.32)
+        felix=_own(api, group, "felixconfigurations"),
+        bgp=_own(api, group, "bgpconfigurations"),
+        pools=tuple(pools),
+        group=group,
         nodes=tuple(api.items("/api/v1/nodes")),
         pods=tuple(pods_of(api, daemon_set)),
         told_version=str(places.get(information, "/spec/calicoVersion") or ""),
         minor=api.minor(),
         round_trip=api.round_trip(),
-        ours={
-            target: objects.restored(entry.after)
-            for target, entry in ClusterJournal(api).entries.items()
-            if " /" in target
-        },
+        ours={target: objects.restored(entry.after) for target, entry in journal.items()},
+        earlier={target: objects.restored(entry.earlier) for target, entry in journal.items()},
     )
+
+
+def _own(api: Api, group: str, kind: str) -> dict[str, Any] | None:
+    """Return Calico's own configuration of a kind; in v3 None as well where the user may not read it."""
+    path = f"{group}/{kind}/default"
+    return allowed(lambda: api.get(path)) if group == V3 else api.get(path)
 
 
 def find(api: Api) -> dict[str, Any]:
@@ -143,9 +158,9 @@ def find(api: Api) -> dict[str, Any]:
 
 
 def pods_of(api: Api, workload: Item) -> list[dict[str, Any]]:
-    """Return the pods of a DaemonSet or Deployment."""
+    """Return the pods of a DaemonSet or Deployment; of one that selects nothing none, and not all of its namespace."""
     selector = objects.selector(places.get(workload, "/spec/selector") or {})
-    return api.items(f"/api/v1/namespaces/{workload['metadata']['namespace']}/pods", selector)
+    return api.items(f"/api/v1/namespaces/{workload['metadata']['namespace']}/pods", selector) if selector else []
 
 
 def _daemon_set_path(namespace: str) -> str:

@@ -14,17 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.plan import Refusal
-from .._node.calico_links import FALLBACK_MTU, OVERHEADS, PATTERNS
-from . import install, mtu_findings, mtu_pins, node_names, objects, places, probe_findings, restart
+from .._node.calico_links import FALLBACK_MTU, OVERHEADS
+from . import install, mtu_detection, mtu_findings, mtu_pins, node_names, objects, places, probe_findings, restart
 from .install import Calico
 from .objects import ClusterPlan, FieldChange, Ref
 
 TRAP = restart.TRAP
 OPERATOR_MTU = "/spec/calicoNetwork/mtu"
-PATTERN = "/spec/mtuIfacePattern"
-# Calico finds the MTU itself from here on (felix #2511).
-AUTODETECTS_SINCE = (3, 17, 0)
-NEWER_PATTERN_SINCE = (3, 27, 0)
 # Nodes fewer than this share of those seen never drag the value of all down.
 ODD = 0.05
 # The least that IPv6 needs.
@@ -97,7 +93,7 @@ def _true(value: Any) -> bool:
 
 def _felix_enables(calico: Calico, field: str) -> bool:
     """Tell whether Felix is told to: its environment wins over the FelixConfiguration."""
-    pinned = _pinned(calico, f"FELIX_{field.upper()}")
+    pinned = mtu_detection.pinned(calico, f"FELIX_{field.upper()}")
     return _true(places.get(calico.felix, f"/spec/{field}") if pinned is None else pinned)
 
 
@@ -148,6 +144,8 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
     policy = replace(policy, uplinks=tuple(uplinks))
     if not calico.pools:
         return ClusterPlan(findings=(mtu_findings.encapsulation_unknown(),))
+    if calico.felix is None and calico.group == install.V3:
+        return ClusterPlan(findings=(mtu_findings.felix_unknown(),))
     seen, adds = view(calico, policy.uplinks), encapsulations(calico)
     overhead = max(adds.values(), default=0)
     if seen.rest - overhead < LEAST:
@@ -156,6 +154,9 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
     findings = [*mtu_findings.odd_nodes(seen.odd, _present(calico), seen.smallest - overhead), *_findings(calico, seen)]
     if not any(change.place in (restart.VETH_MTU, OPERATOR_MTU) for change in changes):
         findings += _too_little(calico, seen, overhead)
+    if not changes and not _has_setting(calico) and _present(calico) == 0:
+        missed = mtu_detection.missed(calico, _names_of(policy.uplinks))
+        findings += mtu_findings.undetected(calico, missed, seen.rest < FALLBACK_MTU)
     veth = [int(change.after) for change in changes if change.place == restart.VETH_MTU]
     most = {variable: seen.rest - adds[each] for _name, variable, each in _FELIX if each in adds}
     findings += mtu_pins.of(calico, veth[0] if veth else _present(calico), most)
@@ -197,7 +198,7 @@ def captured(calico: Calico) -> dict[str, Any]:
     pairs = [
         (calico.ref, calico.daemon_set),
         (objects.config_map(calico.namespace, "calico-config"), calico.config),
-        (objects.felix_configuration("default"), calico.felix),
+        (calico.felix_ref, calico.felix),
     ]
     if calico.operator:
         pairs.append((calico.installation_ref, calico.installation))
@@ -211,6 +212,10 @@ def _present(calico: Calico) -> int | None:
         if calico.operator
         else places.get(calico.config, restart.VETH_MTU)
     )
+    if value is None and mtu_detection.is_known(calico):
+        # no veth_mtu, as with kubespray: what its calico_mtu is not given for, Calico finds itself
+        pinned = [mtu_detection.pinned(calico, variable) for _name, variable, _encapsulation in _FELIX[:3]]
+        return 0 if all(each in (None, "0") for each in pinned) else None
     return int(value) if value is not None and _MTU.fullmatch(str(value)) else None
 
 
@@ -263,55 +268,46 @@ def _set(calico: Calico, mtu: int, why: str) -> FieldChange:
 
 def _detected(calico: Calico, policy: Policy, seen: View, overhead: int) -> Iterator[FieldChange]:
     """Leave Calico's own detection alone where it sees the uplinks, else tell it their names, or set a value."""
-    missed = missed_names(calico, policy.uplinks)
+    missed = mtu_detection.missed(calico, _names_of(policy.uplinks))
     if not missed:
         return
     wanted = seen.rest - overhead
     if seen.unseen and wanted > FALLBACK_MTU - overhead:
         return  # it takes the fallback at least on those: with part of the fleet seen nothing is raised
-    ref = objects.felix_configuration("default")
-    knows_pattern = not calico.version or calico.version >= AUTODETECTS_SINCE
-    if knows_pattern and calico.felix is not None and _pinned(calico, "FELIX_MTUIFACEPATTERN") is None:
-        before = places.get(calico.felix, PATTERN)
+    ref = calico.felix_ref
+    if (
+        (mtu_detection.is_known(calico) or not calico.version)
+        and calico.felix is not None
+        and mtu_detection.pinned(calico, "FELIX_MTUIFACEPATTERN") is None
+    ):
+        before = places.get(calico.felix, mtu_detection.PATTERN)
         # the one of before stays whole: with other anchors it would match less
-        pattern = f"(?:{before or _default_pattern(calico)})|^(?:{'|'.join(map(re.escape, missed))})$"
-        yield FieldChange(TRAP, ref, PATTERN, before, pattern, _WHY_PATTERN)
-    else:
+        pattern = f"(?:{before or mtu_detection.default_pattern(calico)})|^(?:{'|'.join(map(re.escape, missed))})$"
+        yield FieldChange(TRAP, ref, mtu_detection.PATTERN, before, pattern, _WHY_PATTERN)
+    elif _has_setting(calico):
         yield _set(calico, wanted, _WHY_PATTERN)
 
 
-def missed_names(calico: Calico, uplinks: Sequence[Uplink]) -> list[str]:
-    """Return the names of uplinks that Calico's detection of the MTU does not see, as it is set up now."""
-    given = _pinned(calico, "FELIX_MTUIFACEPATTERN") or places.get(calico.felix, PATTERN)
-    names = sorted({each.name for each in uplinks})
-    if calico.version and calico.version < AUTODETECTS_SINCE:
-        return names
-    try:
-        pattern = re.compile(given or _default_pattern(calico))
-    except re.error:  # Go's syntax is not Python's: nobody can tell here
-        return []
-    return [name for name in names if not pattern.search(name)]  # as Go's MatchString
+def _has_setting(calico: Calico) -> bool:
+    return calico.operator or places.get(calico.config, restart.VETH_MTU) is not None
 
 
-def _default_pattern(calico: Calico) -> str:
-    newest, older = (pattern for _versions, pattern in PATTERNS)
-    return older if calico.version and calico.version < NEWER_PATTERN_SINCE else newest
-
-
-def _pinned(calico: Calico, name: str) -> str | None:
-    values = (places.get(each, f"/env/{name}") for each in calico.containers)
-    found = next((each for each in values if each), None)
-    return None if found is None else str(found.get("value") or "")
+def _names_of(uplinks: Sequence[Uplink]) -> set[str]:
+    return {each.name for each in uplinks}
 
 
 def _by_felix(calico: Calico, uplink: int, adds: Mapping[str, int]) -> Iterator[FieldChange]:
     """Lower what the FelixConfiguration says of a tunnel, where no environment wins over it."""
     for name, variable, encapsulation in _FELIX:
         value = places.get(calico.felix, f"/spec/{name}")
-        if not _MTU.fullmatch(str(value)) or encapsulation not in adds or _pinned(calico, variable) is not None:
+        if (
+            not _MTU.fullmatch(str(value))
+            or encapsulation not in adds
+            or mtu_detection.pinned(calico, variable) is not None
+        ):
             continue
         if int(value) > uplink - adds[encapsulation]:
-            ref = objects.felix_configuration("default")
+            ref = calico.felix_ref
             yield FieldChange(TRAP, ref, f"/spec/{name}", value, uplink - adds[encapsulation], _WHY)
 
 
@@ -322,8 +318,8 @@ def _findings(calico: Calico, seen: View) -> Iterator[Any]:
     value = places.get(captured(calico).get(ref.path), place)
     if _present(calico) is None and value is not None:
         yield mtu_findings.unreadable(f"{ref.where} {place}", value)
-    elif _present(calico) is None:
-        yield mtu_findings.no_setting(calico, {name: _pinned(calico, name) for _k, name, _e in _FELIX[:3]})
+    elif _present(calico) is None and not mtu_detection.is_known(calico):
+        yield mtu_findings.no_setting(calico, {name: mtu_detection.pinned(calico, name) for _k, name, _e in _FELIX[:3]})
     for name, variable, _encapsulation in _FELIX:
-        if places.get(calico.felix, f"/spec/{name}") and _pinned(calico, variable) is not None:
+        if places.get(calico.felix, f"/spec/{name}") and mtu_detection.pinned(calico, variable) is not None:
             yield mtu_findings.dead_setting(name, variable)

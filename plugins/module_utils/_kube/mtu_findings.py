@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._core.plan import Finding
@@ -41,6 +42,17 @@ def encapsulation_unknown() -> Finding:
         why="without it a larger MTU may be too large for the tunnel, and full packets vanish (incident C)",
         remedy="Nothing was changed. Where Calico's datastore is etcd, set the MTU by hand: the smallest uplink minus "
         "20 for IP-in-IP, 50 for VXLAN, 60 for WireGuard",
+    )
+
+
+def felix_unknown() -> Finding:
+    """Say the same where nothing tells whether WireGuard or eBPF is enabled."""
+    return replace(
+        encapsulation_unknown(),
+        where="FelixConfiguration.projectcalico.org default",
+        observed="there is none, or the user may not read it",
+        wanted="one that says whether WireGuard and eBPF are enabled",
+        remedy="Nothing was changed. Give the user the right to get felixconfigurations.projectcalico.org",
     )
 
 
@@ -122,8 +134,25 @@ def no_setting(calico: Calico, pinned: Mapping[str, str | None]) -> Finding:
         wanted="one setting for tunnel and pods",
         why="before Calico v3.2 the manifest has the MTU of the tunnel in the environment of calico-node and that of "
         "pods in cni_network_config, 1500 by default: larger than the tunnel",
-        remedy="Set mtu in cni_network_config and FELIX_IPINIPMTU to uplink - 20 by hand, or upgrade Calico",
+        remedy="Set mtu in cni_network_config and FELIX_IPINIPMTU to uplink - 20 by hand (with kubespray "
+        "calico_veth_mtu and calico_mtu), or upgrade Calico",
     )
+
+
+def undetected(calico: Calico, missed: Sequence[str], is_smaller: bool) -> Iterator[Finding]:
+    """Tell of uplinks (``is_smaller``: than 1460) that the detection passes over, where there is nothing to set."""
+    if missed:
+        yield Finding(
+            id=f"{TRAP}.undetected",
+            severity="high" if is_smaller else "medium",
+            where=f"ConfigMap {calico.namespace}/calico-config",
+            observed=f"no veth_mtu in it, and Calico's detection passes over {', '.join(missed[:_NAMES])}",
+            wanted="an MTU of tunnel and pods that the uplinks carry",
+            why="the detection takes 1460 or another link's MTU; full packets vanish where the uplink carries less "
+            "(incident C)",
+            remedy="Set it in the source of the DaemonSet: with kubespray calico_mtu and calico_veth_mtu, else the "
+            "names of the uplinks in FELIX_MTUIFACEPATTERN",
+        )
 
 
 def unreadable(where: str, value: object) -> Finding:

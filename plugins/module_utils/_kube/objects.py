@@ -156,6 +156,12 @@ def felix_configuration(name: str) -> Ref:
     return Ref("FelixConfiguration", f"/apis/crd.projectcalico.org/v1/felixconfigurations/{name}", name)
 
 
+def felix_configuration_v3(name: str) -> Ref:
+    """Return the same where Calico has it in its own API; the journal tells the two apart by the kind."""
+    kind = "FelixConfiguration.projectcalico.org"
+    return Ref(kind, f"/apis/projectcalico.org/v3/felixconfigurations/{name}", name)
+
+
 def ref_of(where: str) -> Ref | None:
     """Return the object that the journal means by ``KIND NAME``, None where it is none of these."""
     kind, _space, name = where.partition(" ")
@@ -166,4 +172,8 @@ def ref_of(where: str) -> Ref | None:
 
 
 _NAMESPACED = {"DaemonSet": daemon_set, "Deployment": deployment, "ConfigMap": config_map}
-_GLOBAL = {"Installation": installation, "FelixConfiguration": felix_configuration}
+_GLOBAL = {
+    "Installation": installation,
+    "FelixConfiguration": felix_configuration,
+    "FelixConfiguration.projectcalico.org": felix_configuration_v3,
+}

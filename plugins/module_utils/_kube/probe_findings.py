@@ -26,12 +26,12 @@ NODE_IP_CHECK = "DISABLE_NODE_IP_CHECK"
 
 @dataclass(frozen=True)
 class Short:
-    """A container whose budget for the start is too short; ``near`` is too near for a need that was measured."""
+    """A container whose budget for the start is too short; ``rough``: it has its floor, the need is measured."""
 
     name: str
     seconds: int
     mended: bool
-    near: bool
+    rough: bool
 
 
 def of(calico: Calico, needed: int, short: Sequence[Short]) -> Iterator[Finding]:
@@ -51,11 +51,14 @@ def _startup_budget(calico: Calico, short: Short, needed: int) -> Finding:
     remedy = "Lengthen the probe where it is written, or shorten the start (DISABLE_NODE_IP_CHECK)"
     if short.mended:
         remedy = f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=calico_rollout"
-    elif short.near:
-        remedy = f"Give {TRAP}_round_trip, in milliseconds from the most distant node; a measured one is too rough here"
+    elif short.rough:
+        remedy = (
+            f"Give {TRAP}_round_trip, in milliseconds from the most distant node: one that was measured where this ran "
+            "raises no budget that has its floor"
+        )
     return Finding(
         id=f"{TRAP}.startup_budget",
-        severity="low" if short.near and not short.mended else "high",
+        severity="medium" if short.rough and not short.mended else "high",
         where=f"{calico.ref.where} {short.name}",
         observed=f"{short.seconds} s from the start until it is killed",
         wanted=f"{needed} s or more ({len(calico.nodes)} nodes)",
@@ -135,8 +138,7 @@ def _typha(calico: Calico) -> bool:
 
 def _by_readiness(calico: Calico) -> Iterator[Finding]:
     for container in calico.containers:
-        command = places.get(container, "/startupProbe/exec/command") or []
-        if any("ready" in str(word) for word in command):
+        if _asks_readiness(container.get("startupProbe") or {}):
             yield Finding(
                 id=f"{TRAP}.startup_by_readiness",
                 severity="medium",
@@ -147,6 +149,42 @@ def _by_readiness(calico: Calico) -> Iterator[Finding]:
                 f"after {budget.allows(container['startupProbe'])} s",
                 remedy="Let the startup probe run what the liveness probe runs, where it is written",
             )
+
+
+def startup_handlers(calico: Calico, after: Calico) -> Iterator[Finding]:
+    """Tell of startup probes that ask something else than the liveness probe; ``after`` has the plan's changes made.
+
+    Not of those that ask whether it is ready: that is a finding of its own.
+    """
+    for before, then in zip(calico.containers, after.containers):
+        if not _asks_differently(before):
+            continue
+        mended = not _asks_differently(then)
+        yield Finding(
+            id=f"{TRAP}.startup_handler",
+            severity="high",
+            where=f"{calico.ref.where} {before['name']}",
+            observed="its startup probe asks something else than its liveness probe",
+            wanted="a startup probe that asks what the liveness probe asks",
+            why="where a newer manifest has changed the liveness command alone, the one of before fails, and every new "
+            f"calico-node is killed after {budget.allows(before['startupProbe'])} s",
+            remedy=f"ansible-playbook nodeward.calico.harden --tags {TRAP} -e harden_allow=calico_rollout"
+            if mended
+            else "It is not this collection's, or a tool keeps it, so it was not changed: let it run what the liveness "
+            "probe runs, where it is written, or remove it there and harden",
+            mended=mended,
+        )
+
+
+def _asks_differently(container: Item) -> bool:
+    startup, liveness = container.get("startupProbe"), container.get("livenessProbe")
+    if not startup or not liveness or _asks_readiness(startup):
+        return False
+    return budget.handler(startup) != budget.handler(liveness)
+
+
+def _asks_readiness(startup: Item) -> bool:
+    return any("ready" in str(word) for word in places.get(startup, "/exec/command") or [])
 
 
 def _operator(calico: Calico) -> Iterator[Finding]:

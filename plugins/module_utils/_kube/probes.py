@@ -35,6 +35,9 @@ KINDS = ("livenessProbe", "readinessProbe", "startupProbe")
 
 _WHY_TIMEOUT = "a probe that answers late on a loaded node counts as failed, and calico-node is restarted (incident A2)"
 _WHY_START = "calico-node is killed before it has started on a large or distant cluster (incident D)"
+_WHY_HANDLER = (
+    "the liveness command has changed since, and every new calico-node is killed if it fails the one of before"
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,23 @@ class Policy:
         measured = calico.round_trip if self.round_trip is None else self.round_trip
         return budget.startup_seconds(len(calico.nodes), measured)
 
+    @property
+    def start(self) -> int:
+        """Return the seconds that a startup probe allows at least, in whichever cluster."""
+        return self.initial_delay + 10 * self.failure_threshold
+
     def least(self, calico: Calico) -> int:
-        """Return the budget below which it is raised: each run measures a little different, so it takes more then."""
-        needed = self.seconds(calico)
-        return needed if self.round_trip is not None else budget.least_seconds(needed)
+        """Return the budget of a startup probe below which it is raised.
+
+        A need that was only measured is different with each run and machine, and raises none that has its floor: that
+        would be a rollout each time.
+        """
+        return self.start if self.round_trip is None else max(self.start, self.seconds(calico))
+
+    def wanted(self, calico: Calico) -> int:
+        """Return the budget that is given where the present one is raised."""
+        wanted = budget.wanted_seconds(self.seconds(calico))
+        return max(self.start, min(wanted, budget.MEASURED_MOST) if self.round_trip is None else wanted)
 
 
 def plan(calico: Calico, policy: Policy) -> ClusterPlan:
@@ -73,6 +89,7 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
         read[calico.installation_ref.path] = calico.installation
     changes, told = probe_findings.kept_by_tools(TRAP, read, wanted)
     findings = [*probe_findings.of(calico, policy.seconds(calico), _short(calico, policy, changes)), *told]
+    findings += probe_findings.startup_handlers(calico, _after(calico, changes))
     if calico.operator:
         findings += _loglevel_of_the_operator(calico, policy)
     captured = {ref.path: read[ref.path] for ref in objects.refs(changes)}
@@ -81,9 +98,10 @@ def plan(calico: Calico, policy: Policy) -> ClusterPlan:
 
 def _short(calico: Calico, policy: Policy, changes: Sequence[FieldChange]) -> list[Short]:
     """Return the containers whose budget for the start is too short, and whether these changes mend that."""
-    needed, mended = policy.seconds(calico), dict(_budgets(_after(calico, changes), policy))
+    needed, after = policy.seconds(calico), dict(_budgets(_after(calico, changes), policy))
+    is_measured = policy.round_trip is None
     return [
-        Short(name, seconds, mended.get(name, needed) >= needed, seconds >= policy.least(calico))
+        Short(name, seconds, after.get(name, needed) >= needed, is_measured and after.get(name, 0) >= policy.start)
         for name, seconds in _budgets(calico, policy)
         if seconds < needed
     ]
@@ -144,12 +162,15 @@ def _wanted(policy: Policy) -> dict[str, dict[str, int]]:
 
 def _wanted_of(calico: Calico, policy: Policy, container: Item) -> dict[str, dict[str, int]]:
     """Return the floors of one container: without a startup probe the liveness probe has to wait for the start."""
-    wanted, needed = _wanted(policy), policy.seconds(calico)
+    wanted = _wanted(policy)
     liveness: dict[str, Any] = container.get("livenessProbe") or {}
     if not container.get("startupProbe") and not _startup_probes(calico, policy):
         raised = {**liveness, **{k: max(budget.value(liveness, k), v) for k, v in wanted["livenessProbe"].items()}}
-        if budget.allows(raised) < policy.least(calico):
-            wanted["livenessProbe"]["failureThreshold"] = budget.failures(raised, budget.wanted_seconds(needed))
+        # as with startup probes, a need that was only measured raises none that has its floors
+        counts = policy.round_trip is not None or budget.allows(liveness) < budget.allows(raised)
+        if counts and budget.allows(raised) < policy.seconds(calico):
+            tries = budget.failures(raised, policy.wanted(calico))
+            wanted["livenessProbe"]["failureThreshold"] = max(policy.failure_threshold, tries)
     return wanted
 
 
@@ -171,14 +192,36 @@ def _floors(ref: Ref, within: str, container: Item, wanted: Mapping[str, Mapping
 def _startup(calico: Calico, policy: Policy, within: str, container: Item) -> Iterator[FieldChange]:
     """Give the start the time it needs by a startup probe, where there can be one."""
     liveness, present = container.get("livenessProbe"), container.get("startupProbe")
-    if present:
-        yield from _longer(calico, policy, calico.ref, f"{within}/startupProbe", present)
+    place = f"{within}/startupProbe"
+    if present and liveness and _is_ours(calico, place, present):
+        yield from _own(calico, policy, place, liveness, present)
+    elif present:
+        yield from _longer(calico, policy, calico.ref, place, present)
     elif liveness and _startup_probes(calico, policy):
-        seconds = max(
-            budget.wanted_seconds(policy.seconds(calico)), policy.initial_delay + 10 * policy.failure_threshold
-        )
-        probe = startup_probe(liveness, policy.timeout, seconds)
-        yield FieldChange(TRAP, calico.ref, f"{within}/startupProbe", None, probe, _WHY_START)
+        probe = startup_probe(liveness, policy.timeout, policy.wanted(calico))
+        yield FieldChange(TRAP, calico.ref, place, None, probe, _WHY_START)
+
+
+def _is_ours(calico: Calico, place: str, present: Item) -> bool:
+    """Tell whether what this startup probe asks is what we have it ask; its numbers may be anybody's."""
+    target = f"{calico.ref.where} {place}"
+    # the one of before counts, too: a run may have been killed between the journal and its patch
+    known = [each for each in (calico.ours.get(target), calico.earlier.get(target)) if each]
+    return any(budget.handler(each) == budget.handler(present) for each in known)
+
+
+def _own(calico: Calico, policy: Policy, place: str, liveness: Item, present: Item) -> Iterator[FieldChange]:
+    """Have our startup probe ask what the liveness probe asks by now, and give it its numbers.
+
+    It is changed as a whole, as it was made: so the journal takes it back as a whole.
+    """
+    asked = budget.handler(liveness)
+    probe = {**{key: each for key, each in present.items() if key not in budget.handler(present)}, **asked}
+    for change in _longer(calico, policy, calico.ref, place, dict(present)):
+        probe[places.parts(change.place)[-1]] = change.after
+    if probe != present:
+        why = _WHY_START if asked == budget.handler(present) else _WHY_HANDLER
+        yield FieldChange(TRAP, calico.ref, place, present, probe, why)
 
 
 def _longer(calico: Calico, policy: Policy, ref: Ref, place: str, probe: dict[str, Any]) -> Iterator[FieldChange]:
@@ -187,7 +230,7 @@ def _longer(calico: Calico, policy: Policy, ref: Ref, place: str, probe: dict[st
             TRAP, ref, f"{place}/timeoutSeconds", probe.get("timeoutSeconds"), policy.timeout, _WHY_TIMEOUT
         )
     if budget.allows(probe) < policy.least(calico):
-        tries = budget.failures(probe, budget.wanted_seconds(policy.seconds(calico)))
+        tries = budget.failures(probe, policy.wanted(calico))
         yield FieldChange(TRAP, ref, f"{place}/failureThreshold", probe.get("failureThreshold"), tries, _WHY_START)
 
 
@@ -197,10 +240,8 @@ def startup_probe(liveness: Item, timeout: int, seconds: int) -> dict[str, Any]:
     Not what the readiness probe runs: on a cluster that starts cold BIRD has no peer to be ready with, and
     calico-node would be killed for what it waits for.
     """
-    numbers = {*budget.DEFAULTS, "terminationGracePeriodSeconds"}
-    handler = {key: each for key, each in liveness.items() if key not in numbers}
     tries = {"periodSeconds": STARTUP_PERIOD, "timeoutSeconds": timeout, "successThreshold": 1}
-    return {**handler, **tries, "failureThreshold": budget.failures(tries, seconds)}
+    return {**budget.handler(liveness), **tries, "failureThreshold": budget.failures(tries, seconds)}
 
 
 def _loglevel(ref: Ref, within: str, container: Item, level: str | None) -> Iterator[FieldChange]:

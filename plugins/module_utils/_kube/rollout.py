@@ -3,7 +3,8 @@
 
 The limit is for each pod, not for the whole: a fleet of a thousand nodes takes as long as it takes. It is never less
 than what the pod's own probes allow it for its start. Pods that were not ready before do not count, and neither do
-those on nodes that are gone, or that were not Ready any more before their turn came.
+those on nodes that are gone, or that were not Ready any more before their turn came. A pod that has the newest template
+already is not replaced, and counts: on the way back from a rollout that stood still most of them have.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from .._core.errors import NodewardError
 from .._core.plan import Refusal
-from . import budget, install, places
+from . import budget, install, places, templates
 from .client import is_passing
 from .objects import Ref
 from .port import Api, Item
@@ -107,7 +108,15 @@ def _under_way(workload: Item) -> str:
     return f"; a rollout is under way, {updated if is_seen else 0} of {wanted} pods have the newest template"
 
 
-def wait(api: Api, ref: Ref, before: Sequence[Item], how: Waiting) -> int:
+@dataclass(frozen=True)
+class Before:
+    """A workload as it was before the change that it rolls out, and its pods."""
+
+    workload: Item
+    pods: Sequence[Item]
+
+
+def wait(api: Api, ref: Ref, before: Before, how: Waiting) -> int:
     """Wait until as many pods are ready anew as were before; returns how many.
 
     Raises PodFailedError, StandstillError, and NodewardError where the API server stays away for the limit.
@@ -116,10 +125,12 @@ def wait(api: Api, ref: Ref, before: Sequence[Item], how: Waiting) -> int:
 
 
 class _Wait:
-    def __init__(self, api: Api, ref: Ref, before: Sequence[Item], how: Waiting) -> None:
+    def __init__(self, api: Api, ref: Ref, before: Before, how: Waiting) -> None:
         self._api, self._ref, self._how = api, ref, how
-        self._old = {_uid(pod) for pod in before}
-        self._slots = {_slot(ref, pod) for pod in before if ready(pod)}
+        self._uid = places.get(before.workload, "/metadata/uid")
+        self._generation = _generation(before.workload)
+        self._old = {_uid(pod) for pod in before.pods}
+        self._slots = {_slot(ref, pod) for pod in before.pods if ready(pod)}
         self._touched: set[str] = set()  # nodes whose turn came while they were Ready
         self._well: set[str] = set()  # nodes that are Ready
         self._since: dict[str, float] = {}  # since when a slot waits for its new pod
@@ -131,7 +142,8 @@ class _Wait:
             try:
                 done, waiting = self._look()
             except NodewardError as error:  # calico-node of the control plane is rolled out, too
-                if not is_passing(error) or self._how.clock.now() - self._moved > self._how.limit:
+                passes = is_passing(error) and not isinstance(error, StandstillError)
+                if not passes or self._how.clock.now() - self._moved > self._how.limit:
                     raise
             else:
                 if len(done) >= len(self._slots):
@@ -142,8 +154,9 @@ class _Wait:
 
     def _look(self) -> tuple[set[str], dict[str, Item | None]]:
         """Return the slots that have a new and ready pod, and those whose turn came, with the pod that is not."""
-        workload = self._api.get(self._ref.path) or {}
-        pods = install.pods_of(self._api, {**workload, "metadata": _metadata(self._ref)})
+        workload = self._workload()
+        pods = install.pods_of(self._api, workload)
+        self._keep(workload, pods)
         staying = [pod for pod in pods if not places.get(pod, "/metadata/deletionTimestamp")]
         new = {_slot(self._ref, pod): pod for pod in staying if _uid(pod) not in self._old}
         done = {slot for slot, pod in new.items() if ready(pod)}
@@ -158,6 +171,27 @@ class _Wait:
         self._time(waiting)
         self._tell(len(done), waiting)
         return done, waiting
+
+    def _workload(self) -> Item:
+        """Return what is waited for. Raises StandstillError where that is there no more."""
+        workload = self._api.get(self._ref.path)
+        if workload is None or places.get(workload, "/metadata/uid") != self._uid:
+            raise StandstillError(
+                what="somebody has deleted it during its rollout" + " and made it anew" * (workload is not None),
+                where=self._ref.where,
+                remedy="See who did (a move to the operator, kubectl replace --force), and run again when that is done",
+            )
+        return workload
+
+    def _keep(self, workload: Item, pods: Sequence[Item]) -> None:
+        """Count pods as new that the controller keeps, since they have the newest template; once for each template.
+
+        Which one that is says a controller that has seen a generation after the one before the change.
+        """
+        seen = places.get(workload, "/status/observedGeneration") or 0
+        if self._generation < _generation(workload) <= seen:
+            self._old -= {_uid(pod) for pod in templates.newest(self._api, self._ref, workload, pods)}
+            self._generation = _generation(workload)
 
     def _turn(self, old: Collection[str]) -> None:
         """Leave out nodes that are gone, or were not Ready before their turn; ``old`` have their old pod still."""
@@ -219,8 +253,8 @@ def allowed(pod: Item | None) -> int:
     return max((budget.present_seconds(each) or 0 for each in containers), default=0)
 
 
-def _metadata(ref: Ref) -> Mapping[str, str]:
-    return {"namespace": ref.name.partition("/")[0]}
+def _generation(workload: Item) -> int:
+    return int(places.get(workload, "/metadata/generation") or 0)
 
 
 def _max_unavailable(workload: Item, pods: int) -> int:

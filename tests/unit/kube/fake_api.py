@@ -30,6 +30,10 @@ class FakeApi:
     def store(self, path: str, item: Item) -> dict[str, Any]:
         """Have an object, in a new version."""
         metadata = {**item.get("metadata", {}), "resourceVersion": str(next(self._versions))}
+        if "spec" in item:
+            before = self.objects.get(path) or {}
+            changed = item["spec"] != before.get("spec")
+            metadata["generation"] = before.get("metadata", {}).get("generation", 0) + changed
         self.objects[path] = {**copy.deepcopy(dict(item)), "metadata": metadata}
         return self.objects[path]
 

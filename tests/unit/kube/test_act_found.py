@@ -119,7 +119,7 @@ def test_pods_are_selected_as_the_workload_selects_them(api, given, text):
 def test_places_of_the_journal_lead_back_to_their_objects():
     for ref in (
         NODE, objects.deployment("a", "b"), objects.config_map("a", "b"), objects.installation("default"),
-        objects.felix_configuration("default"),
+        objects.felix_configuration("default"), objects.felix_configuration_v3("default"),
     ):  # fmt: skip
         assert objects.ref_of(ref.where) == ref
     assert objects.ref_of("kubelet-config") is None

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.client import ApiError
-from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import reason
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.rollout import StandstillError, reason
 
-from tests.unit.kube.calico_fleet import JOURNAL, NODE, NODES, PODS, Fleet, api, harden, timeout
+from tests.unit.kube.calico_fleet import JOURNAL, NODE, NODES, PODS, REVISIONS, Fleet, api, harden, timeout
 from tests.unit.kube.calico_objects import node, pod
 
 __all__ = ["api"]  # a fixture
@@ -179,6 +179,59 @@ def test_a_rollout_that_stands_still_is_told_and_left(api):
     with pytest.raises(NodewardError, match="no pod was replaced for 60 s, 0 of 3"):
         harden(fleet)
     assert timeout(api) == 60
+
+
+@pytest.mark.parametrize("replaced", [0, 1, 2])
+def test_a_restore_after_a_rollout_that_stood_still_ends(api, replaced):
+    """The controller keeps the pods that have the template which comes back."""
+    fleet = Fleet(api, stalls_after=replaced)
+    with pytest.raises(StandstillError, match=f"no pod was replaced for 60 s, {replaced} of 3"):
+        harden(fleet)
+    fleet.stalls_after = None
+    assert harden(fleet, state="restored")["changed"]
+    assert fleet.lines[-1].endswith("3 of 3 pods are ready anew")
+    kept = [f"old-{name}" for name in NODES[replaced:]]
+    assert [each["metadata"]["uid"] for each in api.lists[PODS]][replaced:] == kept
+    assert (timeout(api), api.get(JOURNAL)) == (1, None)
+
+
+def test_no_pod_is_new_before_the_controller_has_seen_the_change(api):
+    fleet = Fleet(api, stalls_after=0)
+    fleet.sleep = lambda seconds: setattr(fleet, "now", fleet.now + seconds)  # type: ignore[method-assign]
+    api.objects[NODE.path]["status"] = {"observedGeneration": 1}
+    with pytest.raises(StandstillError, match="0 of 3"):
+        harden(fleet)
+
+
+def test_without_the_right_to_list_templates_pods_are_new_by_their_name_alone(api):
+    fleet, items = Fleet(api), api.items
+
+    def without_revisions(path: str, labels: Any = "") -> Any:
+        if path == REVISIONS:
+            raise ApiError("GET was answered with 403", path, 403)
+        return items(path, labels)
+
+    api.items = without_revisions
+    assert harden(fleet)["changed"]
+
+
+@pytest.mark.parametrize(("anew", "said"), [(False, "has deleted it during"), (True, "and made it anew")])
+def test_a_daemon_set_that_goes_away_is_no_rollout_that_is_done(api, anew, said):
+    api.objects[NODE.path]["metadata"]["uid"] = "1"
+    fleet = Fleet(api)
+
+    def deleted(seconds: float) -> None:
+        fleet.now += seconds
+        gone = api.objects.pop(NODE.path, None)
+        api.lists[PODS] = []
+        if anew and gone:
+            api.store(NODE.path, {**gone, "metadata": {**gone["metadata"], "uid": "2"}})
+            api.lists[PODS] = [pod(name, f"other-{name}") for name in NODES]
+
+    fleet.sleep = deleted  # type: ignore[method-assign]
+    with pytest.raises(StandstillError, match=said):
+        harden(fleet)
+    assert fleet.now < 10
 
 
 def test_on_delete_is_not_waited_for(api):

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.nodeward.calico.plugins.filter.uplinks import FilterModule, uplinks
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
     mtu,
+    mtu_detection,
     mtu_findings,
     objects,
     restart,
@@ -172,11 +173,11 @@ def test_with_part_of_the_fleet_detection_is_not_taught_to_raise():
     ],
 )
 def test_what_each_release_detects(version, name, missed):
-    assert mtu.missed_names(manifest("0", version=version), seen(1500, name=name)) == missed
+    assert mtu_detection.missed(manifest("0", version=version), [name]) == missed
 
 
 def test_a_pattern_that_only_go_understands_is_left_alone():
-    assert mtu.missed_names(manifest("0", felix=felix(mtuIfacePattern="(?P<")), seen(1500, name="bond0")) == []
+    assert mtu_detection.missed(manifest("0", felix=felix(mtuIfacePattern="(?P<")), ["bond0"]) == []
 
 
 # --- part of the fleet, and the few -----------------------------------------------------------------

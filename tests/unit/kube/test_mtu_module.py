@@ -9,6 +9,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.errors impor
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
     calico_mtu,
     calico_probes,
+    objects,
     places,
     probes,
     restart,
@@ -152,6 +153,50 @@ def test_a_value_that_is_no_number_is_told_as_such(api, value):
     assert told["calico_mtu.unreadable"]["observed"] == value
     assert "calico_mtu.no_setting" not in told
     assert api.patches == []
+
+
+# --- where Calico has its own objects in projectcalico.org/v3 ---------------------------------------
+
+V3 = objects.felix_configuration_v3("default")
+
+
+@pytest.fixture
+def v3(api: FakeApi) -> FakeApi:
+    api.lists["/apis/projectcalico.org/v3/ippools"] = api.lists.pop("/apis/crd.projectcalico.org/v1/ippools")
+    api.store(V3.path, felix(wireguardEnabled=True, vxlanMTUV6=1450))
+    del api.objects[FELIX.path]
+    return api
+
+
+def test_felix_is_read_where_the_pools_are(v3):
+    done = set_mtu(v3)
+    assert done["facts"]["calico_mtu"]["encapsulations"] == {"IP-in-IP": 20, "WireGuard": 60}
+    assert places.get(v3.objects[CONFIG.path], restart.VETH_MTU) == "1390"
+
+
+def test_felix_is_changed_and_brought_back_where_the_pools_are(v3):
+    pool = {"spec": {"cidr": "fd00::/64", "ipipMode": "Never", "vxlanMode": "Always"}}
+    v3.lists["/apis/projectcalico.org/v3/ippools"] = [pool]
+    done = set_mtu(v3)
+    assert "FelixConfiguration.projectcalico.org default spec.vxlanMTUV6" in [c["target"] for c in done["changes"]]
+    assert places.get(v3.objects[V3.path], "/spec/vxlanMTUV6") == 1380
+    assert set_mtu(v3, state="restored")["findings"] == []
+    assert v3.objects[V3.path]["spec"] == felix(wireguardEnabled=True, vxlanMTUV6=1450)["spec"]
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["may not be read", "is not there"])
+def test_without_felix_nobody_knows_of_wireguard(v3, refused):
+    get = v3.get
+    del v3.objects[V3.path]
+
+    def narrow(path: str) -> Any:
+        if refused and path == V3.path:
+            raise ApiError("GET was answered with 403", path, 403)
+        return get(path)
+
+    v3.get = narrow
+    done = set_mtu(v3)
+    assert (done["changed"], [each["id"] for each in done["findings"]]) == (False, ["calico_mtu.encapsulation_unknown"])
 
 
 def test_without_consent_nothing_is_sent(api):

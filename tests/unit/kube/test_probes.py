@@ -105,7 +105,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "readinessProbe": {**LIVE, **numbers(60)},
             "startupProbe": {**LIVE, **numbers(10, 3, 0, 2)},
         },
-        {"startupProbe.timeoutSeconds": 60, "startupProbe.failureThreshold": 9},
+        {"startupProbe.timeoutSeconds": 60, "startupProbe.failureThreshold": 80},
     ),
 }
 
@@ -134,6 +134,34 @@ def test_nothing_is_lowered_and_one_run_is_enough(given_numbers, minor, nodes, t
     seconds = budget.present_seconds(mended.containers[0])
     assert seconds is not None
     assert seconds >= budget.startup_seconds(nodes, trip)
+
+
+@given(
+    st.tuples(st.integers(1, 120), st.integers(1, 200), st.integers(0, 300), st.integers(1, 60)),
+    st.booleans(),
+    st.integers(16, 33),
+    st.floats(0, 60),
+    st.floats(0, 60),
+)
+def test_a_second_run_changes_nothing_whatever_is_measured(given_numbers, has_startup, minor, first, second):
+    probe = {**LIVE, **numbers(*given_numbers)}
+    startup: dict[str, Any] = {"startupProbe": probe} if has_startup else {}
+    calico = manifest(daemon_set(livenessProbe=probe, readinessProbe=probe, **startup), minor, 300)
+    hardened = after(replace(calico, round_trip=first))
+    assert probes.plan(replace(hardened, round_trip=second), Policy()).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("trip", "seconds"),
+    [(0.004, 160), (0.12, 505), (2.0, 600)],
+    ids=["the floor", "half as much again as the need", "no more than ten minutes"],
+)
+@pytest.mark.parametrize("minor", [16, 33])
+def test_what_a_measured_round_trip_asks_for_at_first(trip, seconds, minor):
+    calico = replace(manifest(daemon_set("v3.30.0"), minor, 300), round_trip=trip)
+    got = budget.present_seconds(after(calico).containers[0])
+    assert got is not None
+    assert seconds <= got < seconds + 10, "a whole number of periods"
 
 
 def test_without_startup_probes_the_liveness_probe_waits():

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.nodeward.calico.plugins.module_utils._kube import install, objects, probes
+from ansible_collections.nodeward.calico.plugins.module_utils._kube import install, objects, places, probes
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.install import Calico
 from ansible_collections.nodeward.calico.plugins.module_utils._kube.probes import Policy
 
-from tests.unit.kube.calico_objects import LIVE, daemon_set, deployment, installation_crd, node, numbers
+from tests.unit.kube.calico_objects import HTTP, LIVE, daemon_set, deployment, installation_crd, node, numbers
 from tests.unit.kube.probed_cluster import BOTH, after, by_operator, ids, manifest, wanted
 
 TYPHA = objects.deployment("kube-system", "calico-typha").path
@@ -113,22 +114,23 @@ def test_a_rollout_that_is_not_finished():
 
 
 @pytest.mark.parametrize(
-    ("trip", "given", "raised", "severity"),
+    ("seconds", "trip", "given", "raised", "severity"),
     [
-        (0.011, None, False, "low"),  # needs 109 s: above what is there, and no more than half as much again
-        (0.011, 0.011, True, "high"),
-        (0.03, None, True, "high"),
+        (160, 0.12, None, False, "medium"),  # needs 334 s
+        (160, 2.0, None, False, "medium"),
+        (160, 0.12, 0.12, True, "high"),
+        (100, 0.12, None, True, "high"),  # below the floor: it was not hardened
+        (100, 2.0, None, True, "medium"),  # raised to ten minutes, which a need of 90 exceeds
     ],
 )
-def test_a_measured_round_trip_near_the_edge_changes_nothing(trip, given, raised, severity):
-    startup = {**LIVE, **numbers(60, 20, 0, 5)}  # 100 s
-    calico = replace(manifest(daemon_set(startupProbe=startup), nodes=1000), round_trip=trip)
+def test_a_measured_round_trip_raises_no_budget_that_has_its_floor(seconds, trip, given, raised, severity):
+    startup = {**LIVE, **numbers(60, seconds // 5, 0, 5)}
+    calico = replace(manifest(daemon_set(startupProbe=startup), nodes=300), round_trip=trip)
     policy = Policy(round_trip=given)
     assert ("startupProbe.failureThreshold" in wanted(calico, policy)) is raised
     [told] = [f for f in probes.plan(calico, policy).findings if f.id == "calico_probes.startup_budget"]
-    assert (told.severity, told.mended) == (severity, raised)
-    mended = replace(after(calico, policy), round_trip=trip * 1.4)
-    assert "startupProbe.failureThreshold" not in wanted(mended) or not raised, "the next run measures a bit more"
+    assert (told.severity, told.mended) == (severity, severity == "high")
+    assert ("calico_probes_round_trip" in told.remedy) is not told.mended
 
 
 def test_mended_is_what_the_plan_mends():
@@ -148,3 +150,48 @@ def test_each_object_has_its_own_keeper():
     assert {change.ref.kind for change in plan.changes} == {"DaemonSet"}
     [told] = [f for f in plan.findings if f.id == "calico_probes.put_back_by"]
     assert told.where == "Deployment kube-system/calico-typha"
+
+
+# --- a newer manifest beside our startup probe ------------------------------------------------------
+
+NEWER = {"exec": {"command": ["/usr/bin/calico", "component", "node", "health", "--felix-live", "--bird-live"]}}
+AT = "/spec/template/spec/containers/calico-node"
+
+
+def applied(calico: Calico, handler: dict[str, Any], **of_the_journal: Any) -> Calico:
+    """The cluster after kubectl apply of a manifest with another liveness handler: what it does not know stays."""
+    liveness = {**handler, **numbers(60, 10, 60)}
+    return replace(calico, daemon_set=places.put(calico.daemon_set, f"{AT}/livenessProbe", liveness), **of_the_journal)
+
+
+@pytest.mark.parametrize("handler", [NEWER, {"exec": {"command": ["/bin/calico-node", "-felix-live"]}}, HTTP])
+@pytest.mark.parametrize("field", ["ours", "earlier"])
+def test_our_startup_probe_follows_the_liveness_probe(handler, field):
+    hardened = after(manifest(daemon_set("v3.30.0")))
+    target, probe = f"{hardened.ref.where} {AT}/startupProbe", hardened.containers[0]["startupProbe"]
+    newer = applied(hardened, handler, **{field: {target: probe}})
+    [change] = probes.plan(newer, Policy()).changes
+    assert (change.target, change.before) == (target, probe)
+    assert change.after == {**handler, **numbers(60, 32, 0, 5)}
+    [told] = [f for f in probes.plan(newer, Policy()).findings if f.id == "calico_probes.startup_handler"]
+    assert (told.severity, told.mended) == ("high", True)
+    assert wanted(after(newer)) == {}
+    assert "startup_handler" not in ids(after(newer))
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["ours that somebody has changed", "somebody else's"])
+def test_a_startup_probe_of_others_is_told_and_keeps_its_command(is_known):
+    hardened = after(manifest(daemon_set("v3.30.0")))
+    journal = {f"{hardened.ref.where} {AT}/startupProbe": {**HTTP, **numbers(60, 32, 0, 5)}} if is_known else {}
+    plan = probes.plan(applied(hardened, NEWER, ours=journal), Policy())
+    [told] = [f for f in plan.findings if f.id == "calico_probes.startup_handler"]
+    assert (plan.changes, told.severity, told.mended) == ((), "high", False)
+    assert "not this collection's" in told.remedy
+
+
+def test_our_startup_probe_goes_back_as_a_whole_after_its_numbers_were_raised():
+    hardened = after(manifest(daemon_set("v3.30.0"), nodes=300))
+    target = f"{hardened.ref.where} {AT}/startupProbe"
+    known = replace(hardened, ours={target: hardened.containers[0]["startupProbe"]})
+    [change] = probes.plan(known, Policy(round_trip=0.23)).changes
+    assert (change.target, change.after) == (target, {**LIVE, **numbers(60, 190, 0, 5)})

@@ -198,6 +198,39 @@ def test_an_undone_restart_brings_back_the_veth_mtu_that_was_replaced():
     assert (places.get(api.get(NODE.path), "/spec"), entries(api)) == ((before or {})["spec"], known)
 
 
+@pytest.mark.parametrize(
+    ("error", "at"),
+    [
+        (NodewardError("was not reached", "https://api", "See that it runs"), CONFIG.path),
+        (ApiError("leader changed", "x", 500), NODE.path),
+    ],
+    ids=["after the first object", "at the second, and for the journal as well"],
+)
+def test_what_was_written_before_the_server_went_away_is_named(monkeypatch, error, at):
+    api = with_mtu("1450")
+    anew(api)
+    patch = api.patch
+
+    def away(*_args: Any, **_given: Any) -> Any:
+        raise error
+
+    def last(path: str, operations: Any, dry_run: bool) -> Any:
+        if path != at or dry_run:
+            return patch(path, operations, dry_run)
+        for name in ("get", "items", "patch", "create", "replace"):
+            monkeypatch.setattr(api, name, away)
+        return patch(path, operations, dry_run) if at == CONFIG.path else away()
+
+    monkeypatch.setattr(api, "patch", last)
+    with pytest.raises(NodewardError, match=r"changed, and stays so: .*calico-config data\.veth_mtu") as told:
+        set_mtu(api, 1450)
+    assert "then run again" in told.value.remedy
+    monkeypatch.undo()
+    assert veth_mtu(api) == "1430"
+    assert set_mtu(api, 1450, state="restored")["changed"]
+    assert (veth_mtu(api), api.get(JOURNAL)) == ("1450", None)
+
+
 def test_an_undone_restart_of_a_first_run_leaves_nothing():
     api = with_mtu("1450")
     set_mtu(api, 1450, rollout=False)
