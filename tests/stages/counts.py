@@ -32,7 +32,7 @@ def _count_report(step: Step, report: Path, problem: str | None) -> Count:
     if not tests and step.is_part and problem == _NO_TESTS:
         return Count()
     if not tests:
-        failures = (f"{name}: ran no test at all",)
+        failures = (f"{name}: {problem}, and ran no test at all" if problem else f"{name}: ran no test at all",)
     elif problem and not failures:
         # all tests passed, and yet the command failed: coverage below its limit, a time limit in teardown
         failures = (f"{name}: {problem} although no test failed",)

@@ -133,6 +133,8 @@ def _summary(outcomes: Sequence[Outcome], total: Count) -> str:
     for outcome in outcomes:
         for step, said in outcome.said.items():
             lines += ["", f"the last lines of {outcome.stage}: {step}", *(f"  | {line}" for line in said)]
+    if not total.passed and not total.failures:
+        lines += ["", "no test was chosen: none has the words that pytest was given"]
     if total.failures:
         lines += ["", "failed:", *(f"  {reason}" for reason in total.failures)]
     return "\n".join([*lines, "", str(total)])

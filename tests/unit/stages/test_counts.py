@@ -24,7 +24,8 @@ REPORTS = [
     ("a failure", [PASSED, FAILED], "exit code 1", 1, ["unit: a::two: failure: 1 != 2"]),
     ("an error", [PASSED, ERROR], "exit code 1", 1, ["unit: a::three: error: no fixture"]),
     ("a skipped test has not passed", [PASSED, SKIPPED], None, 1, ["unit: a::four: skipped: no kernel"]),
-    ("nothing collected", [], "exit code 5", 0, ["unit: ran no test at all"]),
+    ("nothing collected", [], "exit code 5", 0, ["unit: exit code 5, and ran no test at all"]),
+    ("interrupted before the first test", [], "interrupted", 0, ["unit: interrupted, and ran no test at all"]),
     ("nothing collected and no complaint", [], None, 0, ["unit: ran no test at all"]),
     ("coverage too low", [PASSED], "exit code 1", 1, ["unit: exit code 1 although no test failed"]),
 ]
@@ -50,7 +51,7 @@ def test_of_a_stage_in_part_one_step_may_have_no_test(tmp_path: Path):
     report.write_text("<testsuites><testsuite></testsuite></testsuites>")
     step = Step("faults", ("pytest", "-k", "clock"), report=report, is_part=True)
     assert count_step(step, "exit code 5") == Count()
-    assert count_step(step, "exit code 4") == Count(0, ("faults: ran no test at all",))
+    assert count_step(step, "exit code 4") == Count(0, ("faults: exit code 4, and ran no test at all",))
 
 
 @pytest.mark.parametrize("content", [None, "", "<testsuites><testsuite>"], ids=["missing", "empty", "cut off"])
