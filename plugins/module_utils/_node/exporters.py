@@ -6,7 +6,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Protocol
 
 from .._core import unit_files
@@ -41,7 +41,7 @@ _EVERYWHERE = ("", "0.0.0.0", "[::]", "*")  # noqa: S104 - addresses that are re
 
 @dataclass(frozen=True)
 class Exporter:
-    """One that runs. ``unit`` is its unit with all files but our drop-in; None where no unit of its own is known.
+    """One that runs. ``unit`` is the unit whose main process it is, with all files but our drop-in; None for none.
 
     ``sees_host`` tells whether it sees the node's process ids. ``tls`` is what its --web.config.file says.
     """
@@ -123,7 +123,9 @@ def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
         yield Exporter(pid, words, is_pod=True, sees_host=namespace(host, pid, "pid") == namespace(host, 1, "pid"))
         return
     found = services(cgroup)
-    unit = unit_files.read(host, found[-1]) if found else None
+    around = unit_files.read(host, found[-1]) if found else None
+    # what a supervisor in that unit has started is not told anything by the unit's command, nor restarted with it
+    unit = around if around and around.main == pid else None
     one = Exporter(pid, words, unit=unit)
     files = {path: text for path, text in unit.files.items() if path != one.own} if unit else {}
     config = one.value("web.config.file")
@@ -131,7 +133,7 @@ def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
         pid,
         words,
         tls="tls_server_config" in ((host.read_text(config) if config.startswith("/") else None) or ""),
-        unit=Unit(unit.name, files, unit.environments, unit.missing) if unit and files else None,
+        unit=replace(unit, files=files) if unit and files else None,
         drop_in=host.read_text(one.own) if unit else None,
         invocation=invocation(host, unit.name) if unit else None,
     )

@@ -14,7 +14,7 @@ from tests.unit.fake_host import FakeHost
 
 WANTED: Values = {"heartbeat-interval": 250, "election-timeout": 5000}
 REASON = Reason("etcd_timing", "")
-SHOW = "systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles"
+SHOW = "systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles,MainPID"
 
 
 def pod(**more: str) -> Running:
