@@ -6,7 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from .._core.errors import NodewardError
 from .._core.host import Host
+from .._core.host_processes import services
+from .._core.verbs.units import main_process
 
 # In the path of every pod's cgroup, whatever the driver: kubepods, kubepods.slice, kubelet-kubepods.slice.
 PODS = "kubepods"
@@ -37,6 +40,30 @@ def command_line(host: Host, pid: int) -> list[str]:
     """Return the arguments of a process, [] when it has none or has ended."""
     text = host.read_text(f"/proc/{pid}/cmdline") or ""
     return text.rstrip("\0").split("\0") if text else []
+
+
+def unit_of(host: Host, pid: int, mains: Mapping[str, int]) -> str:
+    """Return the service of systemd whose main process this is, '' for none; ``mains`` are those known by service.
+
+    A restart of any other one in whose control group it is (rke2-server, supervisord, cron) takes what that runs down
+    with it. A child of another than process 1 is no main process. Of the rest only systemd can tell: what a script has
+    left behind is process 1's child too, and the order in cgroup.procs says nothing. Where no program can be started,
+    as on a node without free process ids, the parent has to do: such a node is planned for all the same.
+    """
+    found = services(host.read_text(f"/proc/{pid}/cgroup") or "")
+    if not found or _parent(host, pid) not in ("1", ""):
+        return ""
+    try:
+        main = mains[found[-1]] if found[-1] in mains else main_process(host, found[-1])
+    except NodewardError:
+        return found[-1]
+    return found[-1] if main == pid else ""
+
+
+def _parent(host: Host, pid: int) -> str:
+    """Return the process id of its parent, '' when it has ended."""
+    fields = (host.read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    return fields[1] if len(fields) > 1 else ""
 
 
 def started(host: Host, pid: int) -> float:
