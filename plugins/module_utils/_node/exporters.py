@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Callable, Protocol
 
@@ -43,12 +43,14 @@ _EVERYWHERE = ("", "0.0.0.0", "[::]", "*")  # noqa: S104 - addresses that are re
 class Exporter:
     """One that runs. ``unit`` is the unit whose main process it is, with all files but our drop-in; None for none.
 
+    ``is_trusted`` tells whether systemd or root started it: anybody may call a process so, and name a folder to it.
     ``sees_host`` tells whether it sees the node's process ids. ``tls`` is what its --web.config.file says.
     """
 
     pid: int
     words: tuple[str, ...]
     is_pod: bool = False
+    is_trusted: bool = False
     sees_host: bool = True
     tls: bool = False
     unit: Unit | None = None
@@ -114,6 +116,12 @@ def observe(host: Host) -> tuple[Exporter, ...]:
     return tuple(exporter for pid in found for exporter in _exporter(host, pid))
 
 
+def own(exporters: Iterable[Exporter]) -> Exporter | None:
+    """Return the one that the node itself runs: that of a unit, else root's, else one that a person has to look at."""
+    found = [exporter for exporter in exporters if not exporter.is_pod]
+    return min(found, key=lambda each: (each.unit is None, not each.is_trusted), default=None)
+
+
 def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
     words = tuple(processes.command_line(host, pid))
     cgroup = host.read_text(f"/proc/{pid}/cgroup") or ""
@@ -132,6 +140,7 @@ def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
     yield Exporter(
         pid,
         words,
+        is_trusted=unit is not None or bool(processes.own(host, {pid: NAMES[0]}, NAMES)),
         tls="tls_server_config" in ((host.read_text(config) if config.startswith("/") else None) or ""),
         unit=replace(unit, files=files) if unit and files else None,
         drop_in=host.read_text(one.own) if unit else None,

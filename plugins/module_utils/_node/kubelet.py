@@ -94,9 +94,10 @@ def observe(host: Host, names: Mapping[int, str], mains: Mapping[str, int] | Non
     Flags win over the drop-in folder, that over the file (kubernetes.io "Set Kubelet parameters via a
     configuration file"). A kubelet inside another process (k3s) is not seen yet.
     """
-    for pid in processes.called(host, names, ("kubelet",)):
+    found = [(pid, processes.unit_of(host, pid, mains or {})) for pid in processes.own(host, names, ("kubelet",))]
+    for pid, unit in sorted(found, key=lambda each: not each[1]):  # one that systemd runs before others
         flags = _with_whole_paths(host, pid, _flags(processes.command_line(host, pid)))
-        return _running(host, pid, processes.unit_of(host, pid, mains or {}), flags)
+        return _running(host, pid, unit, flags)
     return Kubelet(left=next((path for path in _INSTALLED if host.read_text(path) and not host.link_target(path)), ""))
 
 

@@ -76,9 +76,8 @@ class Facts:
 
     @property
     def own(self) -> Exporter | None:
-        """The one that the node itself runs: that of a unit, else one of which a person has to be told."""
-        found = [exporter for exporter in self.exporters if not exporter.is_pod]
-        return next((exporter for exporter in found if exporter.unit), found[0] if found else None)
+        """The one that the node itself runs."""
+        return exporters.own(self.exporters)
 
 
 # --- observe ----------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def observe(host: Host, names: Mapping[int, str], mount: str) -> Facts:
 def _paths(host: Host, names: Mapping[int, str]) -> dict[str, str]:
     """Return the cgroups of the units that carry pods, by unit."""
     found: dict[str, str] = {}
-    for pid in processes.called(host, names, POD_SERVICES):
+    for pid in processes.of_root(host, names, POD_SERVICES):
         # systemd's own tree tells the unit, also where it may not use the controllers (a container on cgroup v1)
         lines = (host.read_text(f"/proc/{pid}/cgroup") or "").splitlines()
         for line in sorted(lines, key=lambda line: ":name=systemd:" not in line):
