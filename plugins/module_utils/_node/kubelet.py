@@ -13,8 +13,9 @@ from .._core.host import Host
 from .._core.http import LOOPBACK
 from .._core.verbs.units import invocation
 from .._kube.quantity import quantity
-from . import kubelet_file, pid_use, processes
+from . import kubelet_file, kubelet_inside, pid_use, processes
 from .kubelet_file import ConfigFile
+from .kubelet_inside import Inside
 
 # k8s.io/kubelet config/v1beta1 types.go: maxPods "Default: 110", podPidsLimit "Default: -1".
 DEFAULT_MAX_PODS = 110
@@ -60,7 +61,7 @@ class Reservation:
 @dataclass(frozen=True)
 class Kubelet:
     """``running`` is False where none was found; then the numbers are the kubelet's own defaults, and
-    ``left`` is the file of one that is installed, '' where there is none.
+    ``left`` is the file of one that is installed, '' where there is none, and ``inside`` what has one in itself.
 
     ``started`` is in seconds since 1970. ``unit`` is the service whose main process it is, ``invocation`` systemd's
     id of its start; both are '' where none runs it (below rke2, k0s, supervisord). ``config`` is the file that
@@ -86,19 +87,22 @@ class Kubelet:
     node_name: str = ""
     healthz: str = ""
     left: str = ""
+    inside: Inside | None = None
 
 
 def observe(host: Host, names: Mapping[int, str], mains: Mapping[str, int] | None = None) -> Kubelet:
     """Find the kubelet among the processes ``names`` and read what it was told to read; ``mains`` as for unit_of().
 
     Flags win over the drop-in folder, that over the file (kubernetes.io "Set Kubelet parameters via a
-    configuration file"). A kubelet inside another process (k3s) is not seen yet.
+    configuration file"). One that is part of another process (k3s) is only named.
     """
     found = [(pid, processes.unit_of(host, pid, mains or {})) for pid in processes.own(host, names, ("kubelet",))]
     for pid, unit in sorted(found, key=lambda each: not each[1]):  # one that systemd runs before others
         flags = _with_whole_paths(host, pid, _flags(processes.command_line(host, pid)))
         return _running(host, pid, unit, flags)
-    return Kubelet(left=next((path for path in _INSTALLED if host.read_text(path) and not host.link_target(path)), ""))
+    inside = kubelet_inside.observe(host, names, OVERRIDING)
+    left = (path for path in _INSTALLED if host.read_text(path) and not host.link_target(path))
+    return Kubelet(left="" if inside else next(left, ""), inside=inside)
 
 
 def shown(kubelet: Kubelet) -> dict[str, Any]:
