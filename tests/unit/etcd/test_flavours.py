@@ -90,7 +90,7 @@ def test_a_variable_in_a_pod_is_left_to_a_person():
 
 
 def with_unit(files: dict[str, str], fragment: str, environments: str = "", drop_ins: str = "", name: str = "etcd"):
-    shown = f"FragmentPath={fragment}\nDropInPaths={drop_ins}\n"
+    shown = f"FragmentPath={fragment}\nDropInPaths={drop_ins}\nMainPID=7\n"
     shown += "".join(f"EnvironmentFiles={path} (ignore_errors=yes)\n" for path in environments.split())
     return FakeHost(files, commands={f"{SHOW} {name}.service": shown})
 
@@ -234,11 +234,12 @@ def test_a_unit_that_systemd_does_not_know():
     assert recognise(unit(), FakeHost()).flavour.name == "an unknown flavour"
 
 
+MAIN = "systemctl show --property=MainPID --value etcd.service"
 CONFIG = "name: node1\nheartbeat-interval: 100 # ms\n"
 
 
 def test_a_configuration_file_is_all_that_counts():
-    host = FakeHost({"/etc/etcd/etcd.yml": CONFIG})
+    host = FakeHost({"/etc/etcd/etcd.yml": CONFIG, "/x": "heartbeat-interval: [1]\n"}, commands={MAIN: "7\n"})
     site = recognise(unit("--config-file", "/etc/etcd/etcd.yml", "--heartbeat-interval=7"), host)
     wanted: Values = {**WANTED, "auto-compaction-retention": "8"}
     after = CONFIG.replace("100", "250") + 'election-timeout: 5000\nauto-compaction-retention: "8"\n'
@@ -251,9 +252,20 @@ def test_a_configuration_file_is_all_that_counts():
     assert "not there" in recognise(unit("--config-file=/gone"), host).obstacle(WANTED)
     relative = recognise(unit("--config-file=etcd.yml"), host).obstacle(WANTED)
     assert relative == "etcd.yml is named without its folder; name it from / on in --config-file"
-    assert "edited safely" in recognise(
-        unit("--config-file=/x"), FakeHost({"/x": "heartbeat-interval: [1]\n"})
-    ).obstacle(WANTED)
+    assert "edited safely" in recognise(unit("--config-file=/x"), host).obstacle(WANTED)
+
+
+@pytest.mark.parametrize("main", ["0\n", "3\n"], ids=["a script that has ended", "a supervisor"])
+def test_a_unit_that_only_holds_it_is_neither_changed_nor_restarted(main):
+    path = "/etc/systemd/system/etcd.service"
+    host = with_unit({path: PLAIN, "/etc/etcd.env": KUBESPRAY, "/x": CONFIG}, path, "/etc/etcd.env")
+    host.commands = {
+        command: shown.replace("MainPID=7\n", f"MainPID={main}") for command, shown in host.commands.items()
+    }
+    host.commands[MAIN] = main
+    for running in (unit(), unit("--config-file=/x")):
+        site = recognise(running, host)
+        assert (site.flavour.name, site.unit) == ("an unknown flavour", "")
 
 
 @pytest.mark.parametrize("name", ["k3s", "rke2"])

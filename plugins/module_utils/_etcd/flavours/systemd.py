@@ -42,7 +42,8 @@ def recognise(running: Running, host: Host) -> Site | None:
     if is_container:
         name = next((unit for unit, path in CONTAINERS.items() if _is_of(host.read_text(path), running)), "")
     read = unit_files.read(host, name) if name else None
-    if read is None:
+    # one that is in the unit's control group only (of supervisord, k0s, cron) is not told anything by its files
+    if read is None or not (is_container or read.main == running.pid):
         return None
     unit = EtcdUnit.of(read)
     flavour = FLAVOUR
