@@ -132,7 +132,7 @@ plan:
   type: dict
   sample: {format: 1, version: 0.1.0, node: node1, policies: {pid_limits: {}}, changes: [], missing: []}
 control_plane:
-  description: Whether the node runs an API server (as a static pod).
+  description: Whether the node runs an API server, by its files and processes.
   returned: success
   type: bool
   sample: false

@@ -12,15 +12,24 @@ from .host import Host
 _SERVICE = re.compile(r"/([^/\n]+\.service)(?=/|$)", re.MULTILINE)
 
 
+# What logins run, their own services included, is below it (systemd.special(7)); cgroup v1 has it in several lines.
+_LOGINS = ":/user.slice/"
+
+
 def on_the_host(host: Host, wanted: Collection[str]) -> list[int]:
-    """Return the processes of these names that share the first process's network namespace, in order.
+    """Return the processes of these names that share the first process's network namespace, in order, but logins'.
 
     Where nobody may look at that one (some containers), our own stands for it.
     """
     pids = sorted(int(entry) for entry in host.list_folder("/proc") if entry.isdigit())
     named = [pid for pid in pids if (host.read_text(f"/proc/{pid}/comm") or "").strip() in wanted]
     own = (namespace(host, "1", "net") or namespace(host, "self", "net")) if named else None
-    return [pid for pid in named if namespace(host, pid, "net") == own]
+    return [pid for pid in named if namespace(host, pid, "net") == own and not is_of_a_login(host, pid)]
+
+
+def is_of_a_login(host: Host, pid: int) -> bool:
+    """Tell whether a login has started a process: anybody who has one may call it what he likes."""
+    return _LOGINS in (host.read_text(f"/proc/{pid}/cgroup") or "")
 
 
 def threads(host: Host, pid: int) -> list[int]:

@@ -15,12 +15,17 @@ _START = re.compile(r"^[ \t]*ExecStart[ \t]*=[ \t]*\S", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Unit:
-    """Its files in reading order, its environment files with their texts, and those of them that are not there."""
+    """Its files in reading order, its environment files with their texts, and those of them that are not there.
+
+    ``main`` is its main process, the one that ExecStart became, 0 for none. Others in its cgroup are not what its files
+    say: what they started (supervisord, nomad, a shell of rc.local), also where it lives on without its parent.
+    """
 
     name: str
     files: Mapping[str, str]
     environments: Mapping[str, str]
     missing: tuple[str, ...] = ()
+    main: int = 0
 
     @property
     def start(self) -> str:
@@ -31,7 +36,7 @@ class Unit:
 
 def read(host: Host, name: str) -> Unit | None:
     """Ask systemd; None where it does not know the unit or does not answer."""
-    properties = "FragmentPath,DropInPaths,EnvironmentFiles"
+    properties = "FragmentPath,DropInPaths,EnvironmentFiles,MainPID"
     try:
         shown = host.run(["systemctl", "show", f"--property={properties}", name]).splitlines()
     except NodewardError:
@@ -50,4 +55,5 @@ def read(host: Host, name: str) -> Unit | None:
         files,
         {path: text for path, text in texts.items() if text is not None},
         tuple(path for path, text in texts.items() if text is None),
+        int("".join(told.get("MainPID", [])) or 0),
     )

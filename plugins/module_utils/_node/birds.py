@@ -7,6 +7,7 @@ Calico before 3.27.0 ships a BIRD that forgets no link which ever was (projectca
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -240,7 +241,23 @@ def _look(host: Host, pid: int) -> tuple[watchdog.Process, watchdog.Sample] | No
     folder, at, config = f"/proc/{pid}", host.clock(), watchdog.Config()
     stat, words = (host.read_text(f"{folder}/{name}") or "" for name in ("stat", "cmdline"))
     found = reading.parse(pid, stat, words, config.sockets)
-    return (found[0], reading.measure(at, found[1], folder, host.read_text, config.groups)) if found else None
+    if found is None or not _owns(host, found[0]):
+        return None
+    return found[0], reading.measure(at, found[1], folder, host.read_text, config.groups)
+
+
+def _owns(host: Host, process: watchdog.Process) -> bool:
+    """Tell whether the socket that it names is its own, among those of the node's network, as the watchdog asks too.
+
+    A pod may give a process Calico's name and words. Its sockets are not listed there, unless it is on that network.
+    """
+    with contextlib.suppress(OSError):  # too many sockets to read
+        listed = host.read_text("/proc/1/net/unix")
+        numbers = re.findall(rf" (\d+) {re.escape(process.control)}$", listed or "", re.MULTILINE)
+        folder = f"/proc/{process.pid}/fd"
+        targets = {host.link_target(f"{folder}/{each}") for each in host.list_folder(folder)}
+        return any(f"socket:[{number}]" in targets for number in numbers)
+    return False
 
 
 def _image(host: Host, pid: int) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Callable, Protocol
 
 from .._core import unit_files
@@ -41,14 +41,16 @@ _EVERYWHERE = ("", "0.0.0.0", "[::]", "*")  # noqa: S104 - addresses that are re
 
 @dataclass(frozen=True)
 class Exporter:
-    """One that runs. ``unit`` is its unit with all files but our drop-in; None where no unit of its own is known.
+    """One that runs. ``unit`` is the unit whose main process it is, with all files but our drop-in; None for none.
 
+    ``is_trusted`` tells whether systemd or root started it: anybody may call a process so, and name a folder to it.
     ``sees_host`` tells whether it sees the node's process ids. ``tls`` is what its --web.config.file says.
     """
 
     pid: int
     words: tuple[str, ...]
     is_pod: bool = False
+    is_trusted: bool = False
     sees_host: bool = True
     tls: bool = False
     unit: Unit | None = None
@@ -114,6 +116,12 @@ def observe(host: Host) -> tuple[Exporter, ...]:
     return tuple(exporter for pid in found for exporter in _exporter(host, pid))
 
 
+def own(exporters: Iterable[Exporter]) -> Exporter | None:
+    """Return the one that the node itself runs: that of a unit, else root's, else one that a person has to look at."""
+    found = [exporter for exporter in exporters if not exporter.is_pod]
+    return min(found, key=lambda each: (each.unit is None, not each.is_trusted), default=None)
+
+
 def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
     words = tuple(processes.command_line(host, pid))
     cgroup = host.read_text(f"/proc/{pid}/cgroup") or ""
@@ -123,15 +131,18 @@ def _exporter(host: Host, pid: int) -> Iterator[Exporter]:
         yield Exporter(pid, words, is_pod=True, sees_host=namespace(host, pid, "pid") == namespace(host, 1, "pid"))
         return
     found = services(cgroup)
-    unit = unit_files.read(host, found[-1]) if found else None
+    around = unit_files.read(host, found[-1]) if found else None
+    # what a supervisor in that unit has started is not told anything by the unit's command, nor restarted with it
+    unit = around if around and around.main == pid else None
     one = Exporter(pid, words, unit=unit)
     files = {path: text for path, text in unit.files.items() if path != one.own} if unit else {}
     config = one.value("web.config.file")
     yield Exporter(
         pid,
         words,
+        is_trusted=unit is not None or bool(processes.own(host, {pid: NAMES[0]}, NAMES)),
         tls="tls_server_config" in ((host.read_text(config) if config.startswith("/") else None) or ""),
-        unit=Unit(unit.name, files, unit.environments, unit.missing) if unit and files else None,
+        unit=replace(unit, files=files) if unit and files else None,
         drop_in=host.read_text(one.own) if unit else None,
         invocation=invocation(host, unit.name) if unit else None,
     )

@@ -120,7 +120,7 @@ def _wait(host: Host, agent: Kubelet, before: Signs, restarts: bool) -> None:
                 what=f"{' and '.join(sorted(missing or before.well))} did not say again that it is well "
                 f"({now.why or 'no new heartbeat'}){ends}",
                 where="the node",
-                remedy=f"See journalctl -u {agent.unit}",
+                remedy=f"See journalctl -u {agent.unit}" if agent.unit else "See journalctl",
             )
         host.sleep(INTERVAL)
 

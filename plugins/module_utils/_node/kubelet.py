@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,8 +13,9 @@ from .._core.host import Host
 from .._core.http import LOOPBACK
 from .._core.verbs.units import invocation
 from .._kube.quantity import quantity
-from . import kubelet_file, pid_use, processes
+from . import kubelet_file, kubelet_inside, pid_use, processes
 from .kubelet_file import ConfigFile
+from .kubelet_inside import Inside
 
 # k8s.io/kubelet config/v1beta1 types.go: maxPods "Default: 110", podPidsLimit "Default: -1".
 DEFAULT_MAX_PODS = 110
@@ -61,12 +61,13 @@ class Reservation:
 @dataclass(frozen=True)
 class Kubelet:
     """``running`` is False where none was found; then the numbers are the kubelet's own defaults, and
-    ``left`` is the file of one that is installed, '' where there is none.
+    ``left`` is the file of one that is installed, '' where there is none, and ``inside`` what has one in itself.
 
-    ``started`` is in seconds since 1970. ``invocation`` is systemd's id of this start, ''
-    where no unit runs it. ``config`` is the file that --config names, ``drop_in`` our own file in the
-    folder of --config-dir, ``others`` the files of others there. ``flags`` are those of OVERRIDING that were
-    given, with the file they stand in. ``unread`` are the keys whose number cannot be told, with their file.
+    ``started`` is in seconds since 1970. ``unit`` is the service whose main process it is, ``invocation`` systemd's
+    id of its start; both are '' where none runs it (below rke2, k0s, supervisord). ``config`` is the file that
+    --config names, ``drop_in`` our own file in the folder of --config-dir, ``others`` the files of others there.
+    ``flags`` are those of OVERRIDING that were given, with the file they stand in. ``unread`` are the keys whose
+    number cannot be told, with their file.
     """
 
     running: bool = False
@@ -86,17 +87,22 @@ class Kubelet:
     node_name: str = ""
     healthz: str = ""
     left: str = ""
+    inside: Inside | None = None
 
 
-def observe(host: Host, names: Mapping[int, str]) -> Kubelet:
-    """Find the kubelet among the processes ``names`` and read what it was told to read.
+def observe(host: Host, names: Mapping[int, str], mains: Mapping[str, int] | None = None) -> Kubelet:
+    """Find the kubelet among the processes ``names`` and read what it was told to read; ``mains`` as for unit_of().
 
     Flags win over the drop-in folder, that over the file (kubernetes.io "Set Kubelet parameters via a
-    configuration file"). A kubelet inside another process (k3s, rke2) is not seen yet.
+    configuration file"). One that is part of another process (k3s) is only named.
     """
-    for pid in processes.called(host, names, ("kubelet",)):
-        return _running(host, pid, _with_whole_paths(host, pid, _flags(processes.command_line(host, pid))))
-    return Kubelet(left=next((path for path in _INSTALLED if host.read_text(path) and not host.link_target(path)), ""))
+    found = [(pid, processes.unit_of(host, pid, mains or {})) for pid in processes.own(host, names, ("kubelet",))]
+    for pid, unit in sorted(found, key=lambda each: not each[1]):  # one that systemd runs before others
+        flags = _with_whole_paths(host, pid, _flags(processes.command_line(host, pid)))
+        return _running(host, pid, unit, flags)
+    inside = kubelet_inside.observe(host, names, OVERRIDING)
+    left = (path for path in _INSTALLED if host.read_text(path) and not host.link_target(path))
+    return Kubelet(left="" if inside else next(left, ""), inside=inside)
 
 
 def shown(kubelet: Kubelet) -> dict[str, Any]:
@@ -110,11 +116,10 @@ def shown(kubelet: Kubelet) -> dict[str, Any]:
     return told
 
 
-def _running(host: Host, pid: int, flags: Mapping[str, str]) -> Kubelet:
+def _running(host: Host, pid: int, unit: str, flags: Mapping[str, str]) -> Kubelet:
     files = list(_files(host, flags))
     own = kubelet_file.own_drop_in(host, flags.get("config-dir", "").rstrip("/"))
     texts = [file.text or "" for file in files]
-    unit = _unit(host.read_text(f"/proc/{pid}/cgroup") or "")
     settings = {key: _last_number(key, texts, flags.get(flag)) for key, flag in _NUMBERS.items()}
     return Kubelet(
         running=True,
@@ -204,12 +209,6 @@ def _healthz(texts: list[str], flags: Mapping[str, str]) -> str:
     loopback = LOOPBACK.get(address, address)
     bracketed = f"[{loopback}]" if ":" in loopback else loopback
     return "" if port == 0 else f"http://{bracketed}:{port or 10248}/healthz"
-
-
-def _unit(cgroup: str) -> str:
-    """Return the systemd service of a process by /proc/PID/cgroup, '' where it is in none."""
-    found = re.findall(r"/([^/\n]+\.service)(?=/|$)", cgroup, re.MULTILINE)
-    return found[-1] if found else ""
 
 
 def _with_whole_paths(host: Host, pid: int, flags: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from .._core import file_age
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import MANAGED_BY, Change, Reason, RemoveFile, RestartUnit, SetKey, WriteFile
 from .._kube.quantity import quantity
-from . import kubelet_file
+from . import kubelet_file, kubelet_inside
 from .kubelet import OVERRIDING, POD_LIMIT, UNLIMITED, Kubelet
 from .kubelet_file import ConfigFile
 from .kubelet_obstacles import (
@@ -74,6 +74,9 @@ def _cap(kubelet: Kubelet, busiest: int, wishes: Wishes) -> int | None:
 
 def plan(kubelet: Kubelet, busiest: int, wishes: Wishes, trap: str) -> Plan:
     """Decide what the kubelet's configuration needs; pure."""
+    if kubelet.inside:
+        numbers = wanted(kubelet, busiest, wishes)
+        return Plan(findings=tuple(kubelet_inside.findings(kubelet.inside, numbers, OVERRIDING, trap)))
     if not kubelet.running:
         return Plan(findings=tuple(not_running(kubelet, trap)))
     refusals = tuple(_refused_cap(kubelet, busiest, wishes, trap))

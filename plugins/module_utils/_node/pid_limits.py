@@ -106,14 +106,15 @@ def observe(host: Host) -> Facts:
     names = processes.names(host)
     mount = pid_use.mount(host)
     running = pods.observe(host, mount)
+    services = unit_limits.observe(host, names, mount)
     return Facts(
         machine=kernel_pids.observe(host),
         kernel=sysctl_floors.observe(host, PARAMETERS, TRAP),
-        kubelet=kubelet.observe(host, names),
+        kubelet=kubelet.observe(host, names, services.mains),
         use=pid_use.observe(host, names),
         busiest_pod=max((pod.threads for pod in running), default=0),
         logins=login_limits.observe(host, mount, TRAP),
-        services=unit_limits.observe(host, names, mount),
+        services=services,
         top=top.observe(host, mount, running),
     )
 

@@ -75,7 +75,7 @@ def mount(host: Host) -> str:
 def _cgroups(host: Host, names: Mapping[int, str], mount: str) -> set[str]:
     """Return the cgroups of interest with all their ancestors, below the root (which has no limit)."""
     leaves = {path for path in POD_CGROUPS if host.list_folder(mount + path)}
-    for pid in processes.called(host, names, POD_SERVICES):
+    for pid in processes.of_root(host, names, POD_SERVICES):
         leaves.add(_cgroup_of(host, pid, mount))
     paths: set[str] = set()
     for leaf in leaves:

@@ -64,7 +64,7 @@ class Policy:
 class Facts:
     """Every node-exporter of the node, and which of their textfile folders are there.
 
-    ``silent`` says why the node's own gives no metrics now; it is asked only where its collector is off.
+    ``silent`` says why the node's own gives no metrics now; it is asked only where its collector could be turned on.
     ``put_back`` is what an earlier run left in PUT_BACK.
     """
 
@@ -77,7 +77,7 @@ class Facts:
     @property
     def own(self) -> Exporter | None:
         """The one that the node itself runs."""
-        return next((exporter for exporter in self.exporters if not exporter.is_pod), None)
+        return exporters.own(self.exporters)
 
 
 # --- observe ----------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def observe(host: Host) -> Facts:
     if own is None:
         return facts
     folders = frozenset(path for path in (own.textfile_folder, FOLDER) if path and host.is_folder(path))
-    return replace(facts, folders=folders, silent="" if own.is_on else _silent(host, own))
+    return replace(facts, folders=folders, silent="" if own.is_on or own.unit is None else _silent(host, own))
 
 
 def _silent(host: Host, exporter: Exporter) -> str:
@@ -208,7 +208,7 @@ def _obstacle(exporter: Exporter, facts: Facts) -> Finding | None:
 def _unsafe(exporter: Exporter) -> str:
     """Say why nobody but a person can change its command, '' where we can."""
     if exporter.unit is None or not exporter.invocation:
-        return "no unit of systemd is known for it"
+        return "it is no systemd unit's main process"
     path = exporter.unit.start
     try:
         unit_flags.require_plain(exporter.unit.files.get(path, ""))

@@ -17,15 +17,12 @@ from .._core.host import Host, LocalHost
 from .._core.links import MissingPackageError
 from .._core.plan import Plan, Refusal
 from .._core.verbs import Change, describe, diff
-from . import health, house_folders, journal_findings, link_mtu, paths, surroundings
+from . import control_plane, health, house_folders, journal_findings, link_mtu, paths, surroundings
 from . import restore as way_back
 from .traps import ALL_TAGS, ON_NODES, TRAPS, TRIED, chosen
 
 # What of a node such a trap has to know, by its tag.
 NEEDED = {"calico_mtu": "link_mtu"}
-
-# The API server's static pod (kubeadm, kubespray) tells a node of the control plane.
-CONTROL_PLANE = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 # What the code that runs on nodes is written for.
 PYTHON = (3, 9)
@@ -165,7 +162,7 @@ def _result(
             "facts": facts,
             "diff": [diff(change) for change in now],
             "missing": list(plan.missing),
-            "control_plane": host.read_text(CONTROL_PLANE) is not None,
+            "control_plane": control_plane.is_here(host),
         }
     )
 

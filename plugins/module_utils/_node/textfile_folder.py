@@ -24,11 +24,14 @@ _OF_ALL = (
 
 
 def of(host: Host) -> str:
-    """Return where the node's own node-exporter reads, or will once process_metrics has told it to, '' for nowhere."""
-    for exporter in exporters.observe(host):
-        if not exporter.is_pod:
-            folder = exporter.textfile_folder.rstrip("/") or process_metrics.FOLDER
-            return "" if unfit(folder) else folder
+    """Return where the node's own node-exporter reads, or will once process_metrics has told it to, '' for nowhere.
+
+    Root writes there, so one that anybody may have started is not asked.
+    """
+    exporter = exporters.own(exporters.observe(host))
+    if exporter is not None and exporter.is_trusted:
+        folder = exporter.textfile_folder.rstrip("/") or process_metrics.FOLDER
+        return "" if unfit(folder) else folder
     return next((path for path in TEXTFILE_FOLDERS if host.is_folder(path)), "")
 
 

@@ -42,7 +42,7 @@ class Setting:
 class Unit:
     """One unit that runs, as systemd has it; ``settings`` are those of all its files but ours, in reading order.
 
-    ``used`` are its threads, None where its cgroup is not seen.
+    ``used`` are its threads, None where its cgroup is not seen, and ``main`` is its main process, 0 for none.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Unit:
     used: int | None = None
     drop_in: str | None = None
     drop_in_link: str | None = None
+    main: int = 0
 
     @property
     def own(self) -> str:
@@ -65,6 +66,11 @@ class Facts:
     default: int = UNLIMITED
     unseen: str = ""
 
+    @property
+    def mains(self) -> dict[str, int]:
+        """The main process of each unit, as it was asked anyway."""
+        return {unit.name: unit.main for unit in self.units}
+
 
 # --- observe ----------------------------------------------------------------------------------------
 
@@ -78,7 +84,7 @@ def observe(host: Host, names: Mapping[int, str], mount: str) -> Facts:
     if not paths:
         return Facts()
     try:
-        shown = _shown(host, "Id,TasksMax,FragmentPath,DropInPaths", *paths)
+        shown = _shown(host, "Id,MainPID,TasksMax,FragmentPath,DropInPaths", *paths)
         units = tuple(_unit(host, mount, unit, paths) for unit in shown if unit.get("Id") in paths)
         drop_ins = any(unit.drop_in is not None for unit in units)
         default = _shown(host, "DefaultTasksMax")[0] if drop_ins else {}  # what restore goes back to
@@ -90,7 +96,7 @@ def observe(host: Host, names: Mapping[int, str], mount: str) -> Facts:
 def _paths(host: Host, names: Mapping[int, str]) -> dict[str, str]:
     """Return the cgroups of the units that carry pods, by unit."""
     found: dict[str, str] = {}
-    for pid in processes.called(host, names, POD_SERVICES):
+    for pid in processes.of_root(host, names, POD_SERVICES):
         # systemd's own tree tells the unit, also where it may not use the controllers (a container on cgroup v1)
         lines = (host.read_text(f"/proc/{pid}/cgroup") or "").splitlines()
         for line in sorted(lines, key=lambda line: ":name=systemd:" not in line):
@@ -118,6 +124,7 @@ def _unit(host: Host, mount: str, shown: Mapping[str, str], paths: Mapping[str, 
         used=pods.threads(host, mount, paths[unit.name]),
         drop_in=host.read_text(unit.own),
         drop_in_link=host.link_target(unit.own),
+        main=int(shown.get("MainPID") or 0),
     )
 
 

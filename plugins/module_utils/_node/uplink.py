@@ -44,7 +44,7 @@ class Wanted:
 
 def observe(host: Host, names: Mapping[int, str]) -> tuple[str, ...]:
     """Return the addresses that the kubelet was told (--node-ip); names as processes.names returns them."""
-    for pid in processes.called(host, names, ("kubelet",)):
+    for pid in processes.own(host, names, ("kubelet",)):
         words = processes.command_line(host, pid)
         for word, following in zip(words, [*words[1:], ""]):
             flag, _equals, value = word.partition("=")

@@ -94,7 +94,9 @@ class FakeCluster(FakeHost):
             links={"/proc/1/ns/net": OWN_NET, f"{proc}/ns/net": OWN_NET},
         )
         self.commands = {
-            f"{SHOW} etcd.service": f"FragmentPath=/etc/systemd/system/etcd.service\nEnvironmentFiles={ENV} (x)\n",
+            f"{SHOW} etcd.service": (
+                f"FragmentPath=/etc/systemd/system/etcd.service\nEnvironmentFiles={ENV} (x)\nMainPID={PID}\n"
+            ),
             "systemctl daemon-reload": "",
             "systemctl reset-failed etcd.service": "",
             "systemctl restart etcd.service": "",

@@ -14,8 +14,7 @@ from tests.unit.fake_host import FakeHost
 
 WANTED: Values = {"heartbeat-interval": 250, "election-timeout": 5000}
 REASON = Reason("etcd_timing", "")
-SHOW = "systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles"
-MAIN = "systemctl show --property=MainPID --value"
+SHOW = "systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles,MainPID"
 
 
 def pod(**more: str) -> Running:
@@ -90,8 +89,10 @@ def test_a_variable_in_a_pod_is_left_to_a_person():
     assert site.obstacle({"heartbeat-interval": 250}) == ""
 
 
-def with_unit(files: dict[str, str], fragment: str, environments: str = "", drop_ins: str = "", name: str = "etcd"):
-    shown = f"FragmentPath={fragment}\nDropInPaths={drop_ins}\n"
+def with_unit(
+    files: dict[str, str], fragment: str, environments: str = "", drop_ins: str = "", name: str = "etcd", main: int = 0
+):
+    shown = f"FragmentPath={fragment}\nDropInPaths={drop_ins}\nMainPID={main}\n"
     shown += "".join(f"EnvironmentFiles={path} (ignore_errors=yes)\n" for path in environments.split())
     return FakeHost(files, commands={f"{SHOW} {name}.service": shown})
 
@@ -255,10 +256,7 @@ def test_a_unit_that_runs_something_else_is_left_alone(name, command, by_file, e
 
 def test_a_script_that_becomes_etcd_gets_variables_and_a_file_and_no_flags():
     files = {SERVICE: "[Service]\nExecStart=/opt/etcd/run-etcd.sh\n", "/e": "ETCD_NAME=a\n", "/c": CONFIG}
-    main = {f"{MAIN} etcd.service": "7\n"}
-    bare, with_file = with_unit(files, SERVICE), with_unit(files, SERVICE, "/e")
-    for host in (bare, with_file):
-        host.commands |= main
+    bare, with_file = with_unit(files, SERVICE, main=7), with_unit(files, SERVICE, "/e", main=7)
     assert "give it an EnvironmentFile=" in recognise(unit(), bare).obstacle(WANTED)
     assert list(written(recognise(unit(), with_file), with_file)) == ["/e"]
     assert list(written(recognise(unit("--config-file=/c"), bare), bare)) == ["/c"]

@@ -55,7 +55,10 @@ THREADS = "node_processes_threads 412\n"
 
 
 class ExporterHost(FakeHost):
-    """``slow`` are the seconds that a scrape takes with the collector; ``dies`` has it end once it is on."""
+    """``slow`` are the seconds that a scrape takes with the collector; ``dies`` has it end once it is on.
+
+    ``main`` is the main process that systemd tells of its unit, its own.
+    """
 
     def __init__(self, unit: tuple[str, str], defaults: str | None = None, *, slow: float = 0.1, dies: bool = False):
         self.fragment, text = unit
@@ -66,7 +69,7 @@ class ExporterHost(FakeHost):
         self.slow, self.dies, self.starts, self.restarts = slow, dies, 0, 0
         self.folders.add(FOLDER)
         self.folders.add("/var/lib")
-        self.scrapes = 0
+        self.scrapes, self.main = 0, "77"
         self._start()
 
     @property
@@ -99,8 +102,8 @@ class ExporterHost(FakeHost):
 
     def run(self, command: Sequence[str], _patience: float = 0.0) -> str:
         words = " ".join(command)
-        if words == f"systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles {self.unit}":
-            files = f"FragmentPath={self.fragment}\nDropInPaths={' '.join(self.drop_ins)}\n"
+        if words == f"systemctl show --property=FragmentPath,DropInPaths,EnvironmentFiles,MainPID {self.unit}":
+            files = f"FragmentPath={self.fragment}\nDropInPaths={' '.join(self.drop_ins)}\nMainPID={self.main}\n"
             return files + (f"EnvironmentFiles={DEFAULTS} (ignore_errors=no)\n" if DEFAULTS in self.files else "")
         self._mutate("run", words)
         if words == f"systemctl restart {self.unit}":

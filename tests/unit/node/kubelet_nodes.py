@@ -33,13 +33,14 @@ def node(config: str | None = KUBEADM, *flags: str, folder: bool = False, **file
         {
             "/proc/712/cmdline": "\0".join(arguments) + "\0",
             "/proc/712/cgroup": "0::/system.slice/kubelet.service\n",
-            "/proc/712/stat": "712 (kubelet) " + " ".join(["0"] * 20),
+            "/proc/712/stat": "712 (kubelet) S 1 " + " ".join(["0"] * 18),
             "/proc/stat": f"btime {STARTED:.0f}\n",
             **({CONFIG: config} if config else {}),
             **{f"{FOLDER}/{name}.conf": text for name, text in files.items()},
         },
         links={UNIT: "a1"},
         commands={
+            "systemctl show --property=MainPID --value kubelet.service": "712\n",
             "systemctl reset-failed kubelet.service": "",
             "systemctl restart kubelet.service": "",
             "systemctl show --property=ActiveState --value kubelet.service": "active\n",

@@ -87,6 +87,12 @@ EVENTS = """{"event": "kill", "time": 1700000000, "uptime": 1}
 {"event": "ki"""
 
 
+UNIX_SOCKETS = """Num       RefCount Protocol Flags    Type St Inode Path
+ffff88: 00000002 00000000 00010000 0001 01 471 /run/dbus/system_bus_socket
+ffff89: 00000002 00000000 00010000 0001 01 4711 /var/run/calico/bird.ctl
+"""
+
+
 class Busy(FakeHost):
     """A node on which bird uses 30 % of a core, all that it may, and would use 98 %."""
 
@@ -109,6 +115,7 @@ def node() -> Busy:
             "/proc/812/cgroup": f"0::/kubepods.slice/cri-containerd-{CONTAINER}.scope\n",
             "/proc/812/net/dev": "Inter-|\n face |\n    lo: 0\n  eth0: 0\n",
             "/proc/812/net/igmp": "Idx\tDevice\n1\tlo\n\t\t\t010000E0\n41\teth0\n",
+            "/proc/1/net/unix": UNIX_SOCKETS,
             "/proc/813/comm": "bird\n",
             "/proc/813/stat": STAT.format(pid=813, name="bird", used=1000, start=100),
             "/proc/813/cmdline": "bird\0-f\0",
@@ -116,7 +123,8 @@ def node() -> Busy:
                 {"annotations": {"io.kubernetes.cri.image-name": "docker.io/calico/node:v3.26.4"}}
             ),
             "/var/log/nodeward-bird-watchdog/events.jsonl": EVENTS,
-        }
+        },
+        links={"/proc/812/fd/0": "/dev/null", "/proc/812/fd/7": "socket:[4711]"},
     )
 
 
@@ -129,6 +137,14 @@ def test_the_birds_of_calico_are_observed():
         "running": False,
         "kills_last_week": 1,
     }
+
+
+def test_a_pod_with_the_name_and_the_words_of_bird_is_none():
+    host = node()
+    host.files |= {path.replace("812", "900"): text for path, text in host.files.items() if "/812/" in path}
+    host.files["/proc/900/net/unix"] = UNIX_SOCKETS.replace("4711", "815")
+    host.links["/proc/900/fd/7"] = "socket:[815]"
+    assert [bird.pid for bird in birds.observe(host)] == [812]
 
 
 def test_one_that_ends_meanwhile_is_left_out():

@@ -246,7 +246,7 @@ def test_systemd_gives_it_where_systemd_starts_etcd():
     host.files |= {"/etc/systemd/system/etcd.service": PLAIN, "/etc/default/etcd": "ETCD_NAME=a\n"}
     host.commands = {
         f"{SHOW} etcd.service": (
-            "FragmentPath=/etc/systemd/system/etcd.service\nEnvironmentFiles=/etc/default/etcd (x)\n"
+            f"FragmentPath=/etc/systemd/system/etcd.service\nEnvironmentFiles=/etc/default/etcd (x)\nMainPID={PID}\n"
         ),
         "systemctl daemon-reload": "",
         "systemctl show --property=NeedDaemonReload etcd.service": "NeedDaemonReload=no\n",

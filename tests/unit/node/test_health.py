@@ -96,7 +96,7 @@ def test_the_last_word_of_the_kubelet_before_does_not_count(last, is_well):
     host.answers[NODE] = ready(heartbeat="2023-11-14T22:13:09Z")
     settled = health.gate(RESTART, host)
     host.files["/proc/stat"] = f"btime {STARTED - 100}\n"
-    host.files["/proc/712/stat"] = f"712 (kubelet) S {' '.join(['0'] * 18)} 10050 0\n"  # 100.5 s after the boot
+    host.files["/proc/712/stat"] = f"712 (kubelet) S 1 {' '.join(['0'] * 17)} 10050 0\n"  # 100.5 s after the boot
     host.answers[NODE] = ready(heartbeat=last)
     if is_well:
         settled()

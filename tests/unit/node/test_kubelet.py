@@ -165,8 +165,36 @@ def test_a_pod_that_calls_itself_kubelet_is_not_believed():
     assert kubelet.observe(host, {7: "kubelet"}) == Kubelet()
 
 
+# The parent of a kubelet, what systemd tells of the service around it, and whether that is the kubelet's own.
+STARTED_BY = [
+    ("systemd", "1", "712\n", True),
+    ("rke2, k0s or supervisord", "690", "690\n", False),
+    ("a script that has ended", "1", "0\n", False),
+    ("one that ended in a service that goes on", "1", "690\n", False),
+    ("nobody can tell but /proc", "1", None, True),
+    ("nobody can tell, and /proc knows better", "690", None, False),
+]
+
+
+@pytest.mark.parametrize(("parent", "main", "is_own"), [c[1:] for c in STARTED_BY], ids=[c[0] for c in STARTED_BY])
+def test_a_unit_is_the_kubelets_own_only_where_it_runs_nothing_else(parent, main, is_own):
+    ask = "systemctl show --property=MainPID --value rke2-server.service"
+    host = FakeHost(
+        {
+            "/proc/712/cmdline": "kubelet\0",
+            "/proc/712/cgroup": "0::/system.slice/rke2-server.service\n",
+            "/proc/712/stat": f"712 (kubelet) S {parent} {' '.join(['0'] * 18)}",
+        },
+        links={"/run/systemd/units/invocation:rke2-server.service": "a1"},
+        commands={} if main is None else {ask: main},
+    )
+    seen = kubelet.observe(host, {712: "kubelet"})
+    assert (seen.unit, seen.invocation) == (("rke2-server.service", "a1") if is_own else ("", ""))
+    assert host.calls == ([("run", ask)] if parent == "1" else []), "no program where a file tells"
+
+
 def test_what_systemd_and_proc_tell_of_it():
-    stat = "712 (kube) let) S " + " ".join(str(field) for field in range(4, 22)) + " 12345 0"
+    stat = "712 (kube) let) S 1 " + " ".join(str(field) for field in range(5, 22)) + " 12345 0"
     seen = running(
         f"--config={CONFIG} --kubeconfig=/etc/kubernetes/kubelet.conf",
         {

@@ -313,11 +313,12 @@ OBSERVED = {
     "/usr/lib/sysctl.d/50-pid-max.conf": "kernel.pid_max = 4194304\n",
 }
 
-SHOW = "systemctl show --property=Id,TasksMax,FragmentPath,DropInPaths containerd.service kubelet.service"
+SHOW = "systemctl show --property=Id,MainPID,TasksMax,FragmentPath,DropInPaths containerd.service kubelet.service"
 
 
 def test_observing_a_whole_node():
-    host = FakeHost(OBSERVED, commands={SHOW: "Id=containerd.service\nTasksMax=infinity\n\nId=kubelet.service\n"})
+    shown = "Id=containerd.service\nTasksMax=infinity\n\nId=kubelet.service\nMainPID=712\n"
+    host = FakeHost(OBSERVED, commands={SHOW: shown})
     facts = pid_limits.observe(host)
     assert facts.machine == Machine("x86_64", 5, 24684100 * 1024, 4096)
     assert facts.kernel.values == {PID_MAX: 49152, THREADS_MAX: 192731}

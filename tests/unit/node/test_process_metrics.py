@@ -162,6 +162,21 @@ def test_what_cannot_be_put_back_is_an_error():
         process_metrics.attempt(changes, host, Policy())
 
 
+@pytest.mark.parametrize("main", ["0", "12", ""], ids=["a script that has ended", "a supervisor", "not told"])
+def test_the_command_of_a_unit_that_only_holds_it_is_left_alone(main):
+    host = node(PLAIN)
+    host.main = main
+    told = plan(host)
+    assert (told.changes, [finding.id for finding in told.findings]) == ((), ["process_metrics.by_hand"])
+
+
+def test_the_one_that_a_unit_runs_comes_before_others():
+    host = node(PLAIN)
+    others = {"comm": "node_exporter\n", "cmdline": "node_exporter\0", "cgroup": f"0::/system.slice/{host.unit}\n"}
+    host.files.update({f"/proc/50/{name}": text for name, text in others.items()})
+    assert f"restart {host.unit}" in [change.target for change in plan(host).changes]
+
+
 # --- what is left to a person -----------------------------------------------------------------------
 
 LEFT = [

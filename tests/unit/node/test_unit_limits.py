@@ -87,7 +87,7 @@ def test_our_drop_in_stays_where_the_unit_needs_it(facts, then, refused):
     assert list(unit_limits.guard(facts, [], 32768, then, TRAP)) == []
 
 
-SHOW = "systemctl show --property=Id,TasksMax,FragmentPath,DropInPaths containerd.service kubelet.service"
+SHOW = "systemctl show --property=Id,MainPID,TasksMax,FragmentPath,DropInPaths containerd.service kubelet.service"
 SHOWN = f"""Id=containerd.service
 TasksMax=18446744073709551615
 DropInPaths=

@@ -142,6 +142,11 @@ def active_state(host: Host, unit: str) -> str:
     return host.run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
 
 
+def main_process(host: Host, unit: str) -> int:
+    """Return the process that systemd started for a service, 0 for none. Raises NodewardError."""
+    return int(host.run(["systemctl", "show", "--property=MainPID", "--value", unit]).strip() or 0)
+
+
 def unit_change(kind: str, unit: str, before: str | None, reason: Reason) -> ReloadUnit | RestartUnit | StartUnit:
     """Return the verb of this kind, RESTART, RELOAD or START."""
     if kind == START:

@@ -21,7 +21,7 @@ def recognise(running: Running, host: Host) -> Site | None:
     read = unit_files.read(host, running.unit)
     if read is None:
         return None
-    if not is_its_own(EtcdUnit.of(read), running, host):
+    if not is_its_own(EtcdUnit.of(read), running):
         return foreign.started_by(running.unit)
     text = host.read_text(path) if path.startswith("/") else None
     if text is None:

@@ -46,7 +46,7 @@ def recognise(running: Running, host: Host) -> Site | None:
     if read is None:
         return None
     unit = EtcdUnit.of(read)
-    if not is_container and not is_its_own(unit, running, host):
+    if not is_container and not is_its_own(unit, running):
         return foreign.started_by(name)
     flavour = FLAVOUR
     if any(path in unit.environments for path in CONTAINERS.values()):

@@ -6,9 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from ..._core.errors import NodewardError
 from ..._core.formats import UnsureError, env
-from ..._core.host import Host
 from ..._core.unit_files import Unit
 from ..settings import variable
 from .base import Running
@@ -27,7 +25,7 @@ class EtcdUnit(Unit):
     @classmethod
     def of(cls, unit: Unit) -> EtcdUnit:
         """Look at a unit as one that runs etcd."""
-        return cls(unit.name, unit.files, unit.environments, unit.missing)
+        return cls(unit.name, unit.files, unit.environments, unit.missing, unit.main)
 
     @property
     def names_etcd(self) -> bool:
@@ -79,17 +77,12 @@ def why_it_would_not_start(unit: EtcdUnit) -> str:
     return f"{unit.name} gives etcd both {twice}, with which it does not start again: leave one of them" * bool(twice)
 
 
-def is_its_own(unit: EtcdUnit, running: Running, host: Host) -> bool:
+def is_its_own(unit: EtcdUnit, running: Running) -> bool:
     """Tell whether a unit is there for this etcd: its command names etcd, or has become it (a script with exec).
 
     The restart of any other (supervisord, nomad) ends far more than etcd.
     """
-    if unit.names_etcd:
-        return True
-    try:
-        return host.run(["systemctl", "show", "--property=MainPID", "--value", unit.name]).strip() == str(running.pid)
-    except NodewardError:
-        return False
+    return unit.names_etcd or unit.main == running.pid
 
 
 def _option(name: str) -> str:
