@@ -116,9 +116,9 @@ def _restored(client: Client, _wanted: Mapping[str, int | None], check_mode: boo
     present = find(client)
     values = {key: present.get(key) for key in entries}
     changes: _Changes = {
-        key: (entry.after, entry.before) for key, entry in entries.items() if values[key] == entry.after != entry.before
+        key: (values[key], entry.before) for key, entry in entries.items() if entry.is_ours(values[key])
     }
-    left = [key for key, entry in entries.items() if values[key] not in (entry.after, entry.before)]
+    left = [key for key, entry in entries.items() if values[key] not in (*entry.ours, entry.before)]
     if not check_mode:
         if changes:
             client.replace(f"{COLLECTION}/{present.name}", present.changed(changes))

@@ -159,8 +159,7 @@ def _left(facts: Facts, entries: Collection[tuple[str, Entry]]) -> Iterator[Find
 
 
 def _is_ours(facts: Facts, target: str, entry: Entry) -> bool:
-    """Tell whether a place still has what we gave it, and had something else before."""
-    return target in facts.present and entry.before != facts.present[target] == entry.after
+    return target in facts.present and entry.is_ours(facts.present[target])
 
 
 def _change(target: str, entry: Entry, present: str | None) -> Change | None:
