@@ -44,7 +44,8 @@ options:
         description:
           - Floor of C(systemReserved.pid) in the kubelet's configuration, the process ids that pods cannot take from
             the system's services. V(0) leaves it alone.
-          - Refused where C(enforceNodeAllocatable) makes it the limit of a cgroup that uses more than half of it.
+          - Refused where C(enforceNodeAllocatable) makes it the limit of a cgroup that uses more than half of it, or
+            where what is reserved would leave to all pods together less than twice the threads that they have.
         type: int
         default: 1024
       kube_reserved_pids:

@@ -15,7 +15,7 @@ that is missing, and a finding says that it is missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from . import (
     in_use,
     kernel_pids,
     kubelet,
+    kubelet_capacity,
     kubelet_obstacles,
     kubelet_plan,
     login_limits,
@@ -145,11 +146,15 @@ def plan(facts: Facts, policy: Policy) -> Plan:
         return Plan(refusals=floors.refusals)
     limits = facts.use.limits(facts.kernel.values)
     of_the_kubelet = kubelet_plan.plan(facts.kubelet, facts.busiest_pod, policy.wishes, TRAP)
+    capacity = min({**facts.kernel.values, **raised}.values())
+    of_all_pods = kubelet_capacity.plan(facts.kubelet, facts.use, of_the_kubelet.changes, capacity, TRAP)
+    if of_all_pods.refusals:
+        return Plan(refusals=of_all_pods.refusals)
     return (
         floors
         + Plan(findings=(*in_use.findings(limits, facts.top, raised, TRAP, _WHY), *_short_of_memory(facts, policy)))
         + of_the_kubelet
-        + Plan(findings=tuple(_old_capacity(facts, raised, bool(of_the_kubelet.changes))))
+        + of_all_pods
     )
 
 
@@ -250,28 +255,6 @@ def _is_number(text: str) -> bool:
 
 
 # --- what a person should know ----------------------------------------------------------------------
-
-
-def _old_capacity(facts: Facts, raised: Mapping[str, int], restarts: bool) -> Iterator[Finding]:
-    """Find a kubelet that was started before the limits were raised.
-
-    It reads them once (kubelet pkg/kubelet/cm/container_manager_linux.go internalCapacity) and gives all pods
-    together what is left of them beside the reservations, as the limit of their cgroup.
-    """
-    now = min({**facts.kernel.values, **raised}.values())
-    kept = sum(reservation.pids or 0 for reservation in facts.kubelet.reserved.values())
-    for limit in facts.use.cgroups:
-        if facts.kubelet.running and limit.name in pid_use.POD_CGROUPS and limit.limit + kept < now:
-            yield Finding(
-                id=f"{TRAP}.kubelet_capacity",
-                severity="medium",
-                where=limit.name,
-                observed=f"{limit.limit} for all pods together",
-                wanted=f"{now - kept}, what the node allows without what is reserved",
-                why="the kubelet reads the node's limits once, when it is started, and these were lower then",
-                remedy="Restart the kubelet when it suits; harden does where it changes its configuration",
-                mended=restarts,
-            )
 
 
 def _short_of_memory(facts: Facts, policy: Policy) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import
 from ansible_collections.nodeward.calico.plugins.module_utils._node import login_limits, pid_limits
 from ansible_collections.nodeward.calico.plugins.module_utils._node.kernel_pids import PID_MAX, THREADS_MAX, Machine
 from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet import Kubelet, Reservation
+from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet_file import ConfigFile
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_limits import Facts, Policy
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_use import Limit, Use
 from ansible_collections.nodeward.calico.plugins.module_utils._node.sysctl_floors import Facts as KernelFacts
@@ -45,6 +47,7 @@ def node(
     machine: str = "x86_64",
     cpus: int = 48,
     top: tuple[Holder, ...] = (),
+    reserved: Mapping[str, Reservation] | None = None,
     **files: Any,
 ) -> Facts:
     """Describe a node; as it is here, with 256 GiB of memory and 48 processors, that of incident B."""
@@ -52,7 +55,7 @@ def node(
     return Facts(
         machine=Machine(machine, cpus, memory, 4096),
         kernel=KernelFacts(parameters, **files),
-        kubelet=replace(kubelet or Kubelet(running=True, pod_pids_limit=4096), reserved=ENOUGH),
+        kubelet=replace(kubelet or Kubelet(running=True, pod_pids_limit=4096), reserved=reserved or ENOUGH),
         use=Use(threads, cgroups),
         logins=login_limits.Facts(applied=True, may_raise=True),
         top=top,
@@ -194,6 +197,69 @@ def test_a_container_is_left_alone():
     assert plan.changes == ()
     assert plan.refusals == ()
     assert [finding.id for finding in plan.findings] == ["pid_limits.read_only"] * 2
+
+
+# --- what is left to all pods together beside the reservations ---------------------------------------
+
+# A kubelet whose file we may edit, on a node of a host that owns its kernel: 40000 process ids, whatever is asked for.
+CONFIG = ConfigFile("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\npodPidsLimit: 4096\n")
+EDITABLE = Kubelet(True, 110, 4096, "kubelet.service", "a1", 1.0, CONFIG)
+
+
+def reserving(system: int | None, kube: int | None, used: int, threads_max: int = 6000000, **given: Any) -> Facts:
+    """Describe a node of 40000 process ids with these reservations, None for none, and threads in its pods."""
+    reserved = {"systemReserved.pid": Reservation(system), "kubeReserved.pid": Reservation(kube)}
+    pods = Limit("/kubepods.slice", 30000, used)
+    facts = {"kubelet": EDITABLE, "cgroups": (pods,), "writable": False, "cpus": 8, **given}
+    return node(40000, threads_max, reserved=reserved, **facts)
+
+
+SYSTEM, KUBE = "kubelet systemReserved.pid", "kubelet kubeReserved.pid"
+BOTH = f"{SYSTEM}, {KUBE}"
+TOO_MUCH: list[tuple[str, Facts, Policy, str, str]] = [
+    ("one too many", reserving(None, None, 18977), DEFAULTS, BOTH, "leave 37952 to all pods together, and they need"),
+    ("what may be had is told", reserving(None, None, 18977), DEFAULTS, BOTH, "to 2046 or less together, or to 0"),
+    ("more than there are", reserving(None, 1024, 0), replace(DEFAULTS, system_reserved_pids=9000000), SYSTEM,
+     "pid_limits_system_reserved_pids to 38975 or less, or"),
+    ("all that there are", reserving(None, 1024, 0), replace(DEFAULTS, system_reserved_pids=38976), SYSTEM,
+     "leave 0 to"),
+    ("threads-max is what counts", reserving(None, 1024, 10000, 22000), DEFAULTS, SYSTEM, "leave 19952 to"),
+    ("a limit that this run lowers", reserving(None, 1024, 10000, writable=True, threads=9000),
+     replace(DEFAULTS, pid_max=22000, exact=True), SYSTEM, "of the 22000 process ids"),
+    ("most of it is there already", reserving(39000, None, 0), DEFAULTS, KUBE, "kube_reserved_pids to 999 or"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "policy", "where", "told"), [case[1:] for case in TOO_MUCH], ids=[case[0] for case in TOO_MUCH]
+)
+def test_reservations_that_leave_the_pods_too_little_are_refused(facts, policy, where, told):
+    test_refusals(facts, policy, where, told)
+
+
+LEFT = [
+    ("just enough", reserving(None, None, 18976), DEFAULTS, 3, []),
+    ("all but one", reserving(None, 1024, 0), replace(DEFAULTS, system_reserved_pids=38975), 2, []),
+    ("what this run raises counts", reserving(None, None, 18977, writable=True), DEFAULTS, 3, []),
+    ("there already, and too much", reserving(21000, 1024, 10000), DEFAULTS, 0, [("medium", BOTH)]),
+    ("there already, and less than there are threads", reserving(28000, 1024, 10000), DEFAULTS, 0, [("high", BOTH)]),
+    ("there already, and nothing left", reserving(50000, 1024, 0), DEFAULTS, 0, [("high", BOTH)]),
+    ("there already, and enough", reserving(18976, 1024, 10000), DEFAULTS, 0, []),
+    ("a node that is full without them", reserving(2000, 1024, 25000), DEFAULTS, 0, []),
+    ("nothing reserved", reserving(None, None, 25000),
+     replace(DEFAULTS, system_reserved_pids=0, kube_reserved_pids=0), 0, []),
+    ("no kubelet", reserving(50000, None, 0, kubelet=Kubelet()), DEFAULTS, 0, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "policy", "disrupting", "found"), [case[1:] for case in LEFT], ids=[case[0] for case in LEFT]
+)
+def test_what_may_be_reserved_and_what_is_told_of_what_is_there(facts, policy, disrupting, found):
+    plan = pid_limits.plan(facts, policy)
+    assert plan.refusals == ()
+    assert len([change for change in plan.changes if change.reason.disrupts]) == disrupting
+    assert [(each.severity, each.where) for each in plan.findings if each.id == "pid_limits.reserved"] == found
 
 
 FULL = Limit("/kubepods.slice", 4194304, 4000000)
