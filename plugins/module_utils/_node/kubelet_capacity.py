@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import Change
 from . import pid_use
-from .kubelet import Kubelet
+from .kubelet import POD_LIMIT, Kubelet
 from .kubelet_obstacles import FLOOR_OPTIONS
 from .kubelet_plan import set_by
 
@@ -28,7 +28,7 @@ def plan(kubelet: Kubelet, use: pid_use.Use, changes: Collection[Change], capaci
     given = {key: number for change in changes for key, number in set_by(kubelet, change).items()}
     given = {key: number for key, number in given.items() if key in FLOOR_OPTIONS}
     kept = {**{key: reservation.pids or 0 for key, reservation in kubelet.reserved.items()}, **given}
-    used = max((limit.used for limit in use.cgroups if limit.name in pid_use.POD_CGROUPS), default=0)
+    used = max((limit.used for limit in _of_pods(kubelet, use)), default=0)
     least = max(2 * used, 1)
     left = capacity - sum(kept.values())
     old = Plan(findings=tuple(_old(kubelet, use, capacity, bool(changes), trap)))
@@ -41,11 +41,15 @@ def plan(kubelet: Kubelet, use: pid_use.Use, changes: Collection[Change], capaci
     return old + Plan(findings=(_little_left(kept, capacity, used, trap),))
 
 
+def _of_pods(kubelet: Kubelet, use: pid_use.Use) -> list[pid_use.Limit]:
+    return [limit for limit in use.cgroups if limit.name in pid_use.pod_cgroups(kubelet.cgroup_root)]
+
+
 def _old(kubelet: Kubelet, use: pid_use.Use, now: int, restarts: bool, trap: str) -> Iterator[Finding]:
     """Find a kubelet that was started before the limits were raised."""
     kept = sum(reservation.pids or 0 for reservation in kubelet.reserved.values())
-    for limit in use.cgroups:
-        if limit.name in pid_use.POD_CGROUPS and limit.limit + kept < now:
+    for limit in _of_pods(kubelet, use):
+        if limit.limit + kept < now:
             yield Finding(
                 id=f"{trap}.kubelet_capacity",
                 severity="medium",
@@ -86,6 +90,21 @@ def _little_left(kept: Mapping[str, int], capacity: int, used: int, trap: str) -
 
 def _need(least: int) -> str:
     return f"{least} or more, twice the threads that they have" if least > 1 else "1 or more"
+
+
+def unseen(kubelet: Kubelet, trap: str) -> Iterator[Finding]:
+    """Find a kubelet without a cap whose pods are not where they are looked for: what the busiest has is not known."""
+    if kubelet.pod_pids_limit >= 1:
+        return
+    yield Finding(
+        id=f"{trap}.pods_unseen",
+        severity="medium",
+        where=f"kubelet {POD_LIMIT}",
+        observed=f"no cgroup of pods below {kubelet.cgroup_root or '/'}, the kubelet's cgroupRoot",
+        wanted=" or ".join(pid_use.pod_cgroups(kubelet.cgroup_root)),
+        why="a cap may stop a pod that runs; what they use cannot be told, so none was set",
+        remedy=f"See with systemd-cgls where the pods are, and set {POD_LIMIT} by hand in the kubelet's configuration",
+    )
 
 
 def _told(kept: Mapping[str, int]) -> str:

@@ -78,12 +78,6 @@ class Policy:
     nproc: bool = True
     tasks_max: str = unit_limits.INFINITY
 
-    @property
-    def wishes(self) -> kubelet_plan.Wishes:
-        """Return what is wanted of the kubelet."""
-        floors = {key: getattr(self, option) for key, option in kubelet_obstacles.FLOOR_OPTIONS.items()}
-        return kubelet_plan.Wishes(self.pids_per_pod, floors)
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -94,6 +88,7 @@ class Facts:
     kubelet: kubelet.Kubelet
     use: pid_use.Use
     busiest_pod: int = 0  # threads
+    pods_unseen: bool = False
     logins: login_limits.Facts = field(default_factory=login_limits.Facts)
     services: unit_limits.Facts = field(default_factory=unit_limits.Facts)
     top: tuple[top.Holder, ...] = ()
@@ -106,13 +101,16 @@ def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
     names = processes.names(host)
     mount = pid_use.mount(host)
-    running = pods.observe(host, mount)
+    agent = kubelet.observe(host, names)
+    cgroups = pid_use.pod_cgroups(agent.cgroup_root)
+    running = pods.observe(host, mount, cgroups)
     return Facts(
         machine=kernel_pids.observe(host),
         kernel=sysctl_floors.observe(host, PARAMETERS, TRAP),
-        kubelet=kubelet.observe(host, names),
-        use=pid_use.observe(host, names),
+        kubelet=agent,
+        use=pid_use.observe(host, names, cgroups),
         busiest_pod=max((pod.threads for pod in running), default=0),
+        pods_unseen=agent.running and pods.are_unseen(host, mount, agent.cgroup_root),
         logins=login_limits.observe(host, mount, TRAP),
         services=unit_limits.observe(host, names, mount),
         top=top.observe(host, mount, running),
@@ -127,7 +125,7 @@ def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
     limits = [{**asdict(limit), "share": round(limit.share, 4)} for limit in facts.use.limits(facts.kernel.values)]
     told = kubelet.shown(facts.kubelet)
     if policy is not None and facts.kubelet.running:
-        told["wanted"] = kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, policy.wishes)
+        told["wanted"] = kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, _wishes(facts, policy))
     return {**asdict(facts), "kubelet": told, "limits": limits, "binding": limits[0]}
 
 
@@ -145,11 +143,13 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     if floors.refusals:
         return Plan(refusals=floors.refusals)
     limits = facts.use.limits(facts.kernel.values)
-    of_the_kubelet = kubelet_plan.plan(facts.kubelet, facts.busiest_pod, policy.wishes, TRAP)
+    of_the_kubelet = kubelet_plan.plan(facts.kubelet, facts.busiest_pod, _wishes(facts, policy), TRAP)
     capacity = min({**facts.kernel.values, **raised}.values())
     of_all_pods = kubelet_capacity.plan(facts.kubelet, facts.use, of_the_kubelet.changes, capacity, TRAP)
     if of_all_pods.refusals:
         return Plan(refusals=of_all_pods.refusals)
+    if facts.pods_unseen and policy.pids_per_pod != kubelet.UNLIMITED:
+        of_all_pods += Plan(findings=tuple(kubelet_capacity.unseen(facts.kubelet, TRAP)))
     return (
         floors
         + Plan(findings=(*in_use.findings(limits, facts.top, raised, TRAP, _WHY), *_short_of_memory(facts, policy)))
@@ -223,11 +223,18 @@ def _threads_for_pods(facts: Facts, policy: Policy) -> int:
     return max_pods * (_pids_per_pod(facts, policy) or kubelet_plan.LEAST_CAP) + RESERVE
 
 
+def _wishes(facts: Facts, policy: Policy) -> kubelet_plan.Wishes:
+    """Return what is wanted of the kubelet: no cap where there is none, and it cannot be told what pods have."""
+    untold = facts.pods_unseen and facts.kubelet.pod_pids_limit < 1
+    floors = {key: getattr(policy, option) for key, option in kubelet_obstacles.FLOOR_OPTIONS.items()}
+    return kubelet_plan.Wishes(kubelet.UNLIMITED if untold else policy.pids_per_pod, floors)
+
+
 def _pids_per_pod(facts: Facts, policy: Policy) -> int | None:
     """Return the cap as given, else as the kubelet has it or will have it; None for no cap."""
     if policy.pids_per_pod is not None:
         return policy.pids_per_pod if policy.pids_per_pod >= 1 else None
-    return kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, policy.wishes)[kubelet.POD_LIMIT]
+    return kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, _wishes(facts, policy))[kubelet.POD_LIMIT]
 
 
 def _bad_options(policy: Policy) -> Iterator[Refusal]:

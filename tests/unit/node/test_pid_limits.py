@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import sysctl_d
 from ansible_collections.nodeward.calico.plugins.module_utils._core.limits_d import Line
+from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.sysctl_d import Assignment
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import SetSysctl, WriteFile, sysctl_path
 from ansible_collections.nodeward.calico.plugins.module_utils._node import login_limits, pid_limits
@@ -25,6 +26,8 @@ from hypothesis import strategies as st
 
 from tests.unit.fake_host import FakeHost
 from tests.unit.node.cgroup_trees import V1_SYSTEMD
+from tests.unit.node.kubelet_nodes import KUBEADM
+from tests.unit.node.kubelet_nodes import node as kubelet_node
 
 GIB = 2**30
 SYSTEMD = Assignment(PID_MAX, "4194304", "/usr/lib/sysctl.d/50-pid-max.conf", 5)
@@ -395,6 +398,55 @@ def test_observing_a_whole_node():
     assert host.calls == [("run", SHOW)]
 
 
+# The kubelet's own cgroupRoot, where it is given, and the folder of the one pod, with 20000 threads
+ROOTS: list[tuple[str, str, str, int]] = [
+    ("none", "", "/kubepods.slice/kubepods-pod1.slice", 20000),
+    ("the root", "/", "/kubepods/burstable/pod1", 20000),
+    ("kind's", "/kubelet", "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice", 20000),
+    ("one of its own", "/workload", "/workload.slice/workload-kubepods.slice/workload-kubepods-pod1.slice", 20000),
+    ("two levels, by cgroupfs", "/a/b-c", "/a/b-c/kubepods/besteffort/pod1", 20000),
+    ("two levels, by systemd", "/a/b-c", "/a.slice/a-b_c.slice/a-b_c-kubepods.slice/a-b_c-kubepods-pod1.slice", 20000),
+    ("elsewhere", "/workload", "/other/kubepods/pod1", 0),
+    ("pods of before, and elsewhere", "/workload", "/kubepods.slice/kubepods-pod1.slice", 0),
+    ("none, and the pods elsewhere", "", "/other/kubepods/pod1", 0),
+]
+
+
+@pytest.mark.parametrize("flag", [False, True])
+@pytest.mark.parametrize(("root", "cgroup", "busiest"), [c[1:] for c in ROOTS], ids=[c[0] for c in ROOTS])
+def test_a_kubelet_with_a_cgroup_root_gets_no_cap_that_stops_what_runs(root, cgroup, busiest, flag):
+    config = KUBEADM if flag or not root else f"{KUBEADM}cgroupRoot: {root}\n"
+    host = kubelet_node(config, *([f"--cgroup-root={root}"] if flag and root else []))
+    host.files |= {"/proc/712/comm": "kubelet\n", f"/sys/fs/cgroup{cgroup}/pids.current": "20000\n",
+                   "/var/log/pods/shop_cart-7d9f_1/cart/0.log": ""}  # fmt: skip
+    facts = pid_limits.observe(host)
+    assert (facts.busiest_pod, facts.pods_unseen) == (busiest, not busiest)
+    for cap in (None, 4096):
+        plan = kubelet_part(facts, cap)
+        caps = [change.after for change in plan.changes if change.target.endswith("podPidsLimit")]
+        assert caps == (["80000"] if busiest and cap is None else [])
+        assert bool(plan.refusals) == bool(busiest and cap)
+        assert [f.id for f in plan.findings if f.where == "kubelet podPidsLimit"] == (
+            [] if busiest else ["pid_limits.pods_unseen"]
+        )
+    assert kubelet_part(facts, -1).findings == ()
+
+
+def kubelet_part(facts: Facts, cap: int | None) -> Plan:
+    """Return what is planned for such a kubelet on a node that has all else."""
+    well = replace(node(4194304, assignments=(SYSTEMD,)), kubelet=facts.kubelet)
+    seen = replace(well, busiest_pod=facts.busiest_pod, pods_unseen=facts.pods_unseen)
+    return pid_limits.plan(seen, replace(DEFAULTS, pids_per_pod=cap))
+
+
+def test_pods_that_are_unseen_under_a_cap_of_the_kubelet_s_own_are_no_matter():
+    host = kubelet_node(KUBEADM + "podPidsLimit: 500\ncgroupRoot: /workload\n")
+    host.files["/proc/712/comm"] = "kubelet\n"
+    facts = pid_limits.observe(host)
+    assert facts.pods_unseen
+    assert kubelet_part(facts, None).findings == ()
+
+
 def test_observing_a_node_that_shows_nothing():
     facts = pid_limits.observe(FakeHost())
     assert facts.machine == Machine("x86_64", 1, 0, 4096)
@@ -414,7 +466,8 @@ def test_facts_as_they_are_shown_begin_with_the_limit_that_binds():
     assert shown["limits"][0] == shown["binding"]
     assert shown["kernel"]["parameters"][PID_MAX] == {"value": 49152, "writable": True}
     assert set(shown) == {
-        "machine", "kernel", "kubelet", "use", "busiest_pod", "logins", "services", "top", "limits", "binding",
+        "machine", "kernel", "kubelet", "use", "busiest_pod", "pods_unseen", "logins", "services", "top", "limits",
+        "binding",
     }  # fmt: skip
     assert shown["top"][0] == {
         "name": "pod 1",
