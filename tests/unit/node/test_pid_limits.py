@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import sysctl_d
 from ansible_collections.nodeward.calico.plugins.module_utils._core.limits_d import Line
-from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import Plan
 from ansible_collections.nodeward.calico.plugins.module_utils._core.sysctl_d import Assignment
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import SetSysctl, WriteFile, sysctl_path
 from ansible_collections.nodeward.calico.plugins.module_utils._node import login_limits, pid_limits
 from ansible_collections.nodeward.calico.plugins.module_utils._node.kernel_pids import PID_MAX, THREADS_MAX, Machine
-from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet import Kubelet, Reservation
-from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet_file import ConfigFile
+from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet import Kubelet
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_limits import Facts, Policy
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_use import Limit, Use
-from ansible_collections.nodeward.calico.plugins.module_utils._node.sysctl_floors import Facts as KernelFacts
 from ansible_collections.nodeward.calico.plugins.module_utils._node.sysctl_floors import Parameter
 from ansible_collections.nodeward.calico.plugins.module_utils._node.top import Holder
 from hypothesis import given
@@ -26,43 +21,11 @@ from hypothesis import strategies as st
 
 from tests.unit.fake_host import FakeHost
 from tests.unit.node.cgroup_trees import V1_SYSTEMD
-from tests.unit.node.kubelet_nodes import KUBEADM
-from tests.unit.node.kubelet_nodes import node as kubelet_node
+from tests.unit.node.pid_nodes import DEFAULTS, GIB, SYSTEMD, node
 
-GIB = 2**30
-SYSTEMD = Assignment(PID_MAX, "4194304", "/usr/lib/sysctl.d/50-pid-max.conf", 5)
-ENOUGH = {"systemReserved.pid": Reservation(1024), "kubeReserved.pid": Reservation(1024)}
-DEFAULTS = Policy(pid_max=4194304, threads_max="auto")
 # auto, by hand: 110 pods x 4096 + 2048 = 452608; 16 GiB carry 16 GiB / 2 / 32 KiB = 262144
 AUTO_UNLIMITED = 452608
 FIT_16 = 262144
-
-
-def node(
-    pid_max: int = 49152,
-    threads_max: int = 6000000,
-    *,
-    memory: int = 256 * GIB,
-    threads: int = 900,
-    kubelet: Kubelet | None = None,
-    cgroups: tuple[Limit, ...] = (),
-    writable: bool = True,
-    machine: str = "x86_64",
-    cpus: int = 48,
-    top: tuple[Holder, ...] = (),
-    reserved: Mapping[str, Reservation] | None = None,
-    **files: Any,
-) -> Facts:
-    """Describe a node; as it is here, with 256 GiB of memory and 48 processors, that of incident B."""
-    parameters = {PID_MAX: Parameter(pid_max, writable), THREADS_MAX: Parameter(threads_max, writable)}
-    return Facts(
-        machine=Machine(machine, cpus, memory, 4096),
-        kernel=KernelFacts(parameters, **files),
-        kubelet=replace(kubelet or Kubelet(running=True, pod_pids_limit=4096), reserved=reserved or ENOUGH),
-        use=Use(threads, cgroups),
-        logins=login_limits.Facts(applied=True, may_raise=True),
-        top=top,
-    )
 
 
 def changed(facts: Facts, policy: Policy = DEFAULTS) -> dict[str, str]:
@@ -202,69 +165,6 @@ def test_a_container_is_left_alone():
     assert [finding.id for finding in plan.findings] == ["pid_limits.read_only"] * 2
 
 
-# --- what is left to all pods together beside the reservations ---------------------------------------
-
-# A kubelet whose file we may edit, on a node of a host that owns its kernel: 40000 process ids, whatever is asked for.
-CONFIG = ConfigFile("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\npodPidsLimit: 4096\n")
-EDITABLE = Kubelet(True, 110, 4096, "kubelet.service", "a1", 1.0, CONFIG)
-
-
-def reserving(system: int | None, kube: int | None, used: int, threads_max: int = 6000000, **given: Any) -> Facts:
-    """Describe a node of 40000 process ids with these reservations, None for none, and threads in its pods."""
-    reserved = {"systemReserved.pid": Reservation(system), "kubeReserved.pid": Reservation(kube)}
-    pods = Limit("/kubepods.slice", 30000, used)
-    facts = {"kubelet": EDITABLE, "cgroups": (pods,), "writable": False, "cpus": 8, **given}
-    return node(40000, threads_max, reserved=reserved, **facts)
-
-
-SYSTEM, KUBE = "kubelet systemReserved.pid", "kubelet kubeReserved.pid"
-BOTH = f"{SYSTEM}, {KUBE}"
-TOO_MUCH: list[tuple[str, Facts, Policy, str, str]] = [
-    ("one too many", reserving(None, None, 18977), DEFAULTS, BOTH, "leave 37952 to all pods together, and they need"),
-    ("what may be had is told", reserving(None, None, 18977), DEFAULTS, BOTH, "to 2046 or less together, or to 0"),
-    ("more than there are", reserving(None, 1024, 0), replace(DEFAULTS, system_reserved_pids=9000000), SYSTEM,
-     "pid_limits_system_reserved_pids to 38975 or less, or"),
-    ("all that there are", reserving(None, 1024, 0), replace(DEFAULTS, system_reserved_pids=38976), SYSTEM,
-     "leave 0 to"),
-    ("threads-max is what counts", reserving(None, 1024, 10000, 22000), DEFAULTS, SYSTEM, "leave 19952 to"),
-    ("a limit that this run lowers", reserving(None, 1024, 10000, writable=True, threads=9000),
-     replace(DEFAULTS, pid_max=22000, exact=True), SYSTEM, "of the 22000 process ids"),
-    ("most of it is there already", reserving(39000, None, 0), DEFAULTS, KUBE, "kube_reserved_pids to 999 or"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("facts", "policy", "where", "told"), [case[1:] for case in TOO_MUCH], ids=[case[0] for case in TOO_MUCH]
-)
-def test_reservations_that_leave_the_pods_too_little_are_refused(facts, policy, where, told):
-    test_refusals(facts, policy, where, told)
-
-
-LEFT = [
-    ("just enough", reserving(None, None, 18976), DEFAULTS, 3, []),
-    ("all but one", reserving(None, 1024, 0), replace(DEFAULTS, system_reserved_pids=38975), 2, []),
-    ("what this run raises counts", reserving(None, None, 18977, writable=True), DEFAULTS, 3, []),
-    ("there already, and too much", reserving(21000, 1024, 10000), DEFAULTS, 0, [("medium", BOTH)]),
-    ("there already, and less than there are threads", reserving(28000, 1024, 10000), DEFAULTS, 0, [("high", BOTH)]),
-    ("there already, and nothing left", reserving(50000, 1024, 0), DEFAULTS, 0, [("high", BOTH)]),
-    ("there already, and enough", reserving(18976, 1024, 10000), DEFAULTS, 0, []),
-    ("a node that is full without them", reserving(2000, 1024, 25000), DEFAULTS, 0, []),
-    ("nothing reserved", reserving(None, None, 25000),
-     replace(DEFAULTS, system_reserved_pids=0, kube_reserved_pids=0), 0, []),
-    ("no kubelet", reserving(50000, None, 0, kubelet=Kubelet()), DEFAULTS, 0, []),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("facts", "policy", "disrupting", "found"), [case[1:] for case in LEFT], ids=[case[0] for case in LEFT]
-)
-def test_what_may_be_reserved_and_what_is_told_of_what_is_there(facts, policy, disrupting, found):
-    plan = pid_limits.plan(facts, policy)
-    assert plan.refusals == ()
-    assert len([change for change in plan.changes if change.reason.disrupts]) == disrupting
-    assert [(each.severity, each.where) for each in plan.findings if each.id == "pid_limits.reserved"] == found
-
-
 FULL = Limit("/kubepods.slice", 4194304, 4000000)
 OLD = Limit("/kubepods.slice", 49152 - 2048, 900)
 FINDINGS: list[tuple[str, Facts, Policy, list[tuple[str, str, str]]]] = [
@@ -396,55 +296,6 @@ def test_observing_a_whole_node():
     assert facts.use.threads == 46210
     assert [unit.name for unit in facts.services.units] == ["containerd.service", "kubelet.service"]
     assert host.calls == [("run", SHOW)]
-
-
-# The kubelet's own cgroupRoot, where it is given, and the folder of the one pod, with 20000 threads
-ROOTS: list[tuple[str, str, str, int]] = [
-    ("none", "", "/kubepods.slice/kubepods-pod1.slice", 20000),
-    ("the root", "/", "/kubepods/burstable/pod1", 20000),
-    ("kind's", "/kubelet", "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice", 20000),
-    ("one of its own", "/workload", "/workload.slice/workload-kubepods.slice/workload-kubepods-pod1.slice", 20000),
-    ("two levels, by cgroupfs", "/a/b-c", "/a/b-c/kubepods/besteffort/pod1", 20000),
-    ("two levels, by systemd", "/a/b-c", "/a.slice/a-b_c.slice/a-b_c-kubepods.slice/a-b_c-kubepods-pod1.slice", 20000),
-    ("elsewhere", "/workload", "/other/kubepods/pod1", 0),
-    ("pods of before, and elsewhere", "/workload", "/kubepods.slice/kubepods-pod1.slice", 0),
-    ("none, and the pods elsewhere", "", "/other/kubepods/pod1", 0),
-]
-
-
-@pytest.mark.parametrize("flag", [False, True])
-@pytest.mark.parametrize(("root", "cgroup", "busiest"), [c[1:] for c in ROOTS], ids=[c[0] for c in ROOTS])
-def test_a_kubelet_with_a_cgroup_root_gets_no_cap_that_stops_what_runs(root, cgroup, busiest, flag):
-    config = KUBEADM if flag or not root else f"{KUBEADM}cgroupRoot: {root}\n"
-    host = kubelet_node(config, *([f"--cgroup-root={root}"] if flag and root else []))
-    host.files |= {"/proc/712/comm": "kubelet\n", f"/sys/fs/cgroup{cgroup}/pids.current": "20000\n",
-                   "/var/log/pods/shop_cart-7d9f_1/cart/0.log": ""}  # fmt: skip
-    facts = pid_limits.observe(host)
-    assert (facts.busiest_pod, facts.pods_unseen) == (busiest, not busiest)
-    for cap in (None, 4096):
-        plan = kubelet_part(facts, cap)
-        caps = [change.after for change in plan.changes if change.target.endswith("podPidsLimit")]
-        assert caps == (["80000"] if busiest and cap is None else [])
-        assert bool(plan.refusals) == bool(busiest and cap)
-        assert [f.id for f in plan.findings if f.where == "kubelet podPidsLimit"] == (
-            [] if busiest else ["pid_limits.pods_unseen"]
-        )
-    assert kubelet_part(facts, -1).findings == ()
-
-
-def kubelet_part(facts: Facts, cap: int | None) -> Plan:
-    """Return what is planned for such a kubelet on a node that has all else."""
-    well = replace(node(4194304, assignments=(SYSTEMD,)), kubelet=facts.kubelet)
-    seen = replace(well, busiest_pod=facts.busiest_pod, pods_unseen=facts.pods_unseen)
-    return pid_limits.plan(seen, replace(DEFAULTS, pids_per_pod=cap))
-
-
-def test_pods_that_are_unseen_under_a_cap_of_the_kubelet_s_own_are_no_matter():
-    host = kubelet_node(KUBEADM + "podPidsLimit: 500\ncgroupRoot: /workload\n")
-    host.files["/proc/712/comm"] = "kubelet\n"
-    facts = pid_limits.observe(host)
-    assert facts.pods_unseen
-    assert kubelet_part(facts, None).findings == ()
 
 
 def test_observing_a_node_that_shows_nothing():
