@@ -21,7 +21,9 @@ options:
     type: dict
     suboptions:
       pid_max:
-        description: Floor of C(kernel.pid_max). The kernel's own bounds are checked first.
+        description:
+          - Floor of C(kernel.pid_max). The kernel's own bounds are checked first.
+          - The default is 32768 on 32-bit kernels, which allow no more.
         type: int
         default: 4194304
       threads_max:

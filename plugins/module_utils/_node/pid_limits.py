@@ -162,7 +162,8 @@ def _around(facts: Facts, policy: Policy, pid_max: int) -> Plan:
     """Raise what stands before the kernel's limits, on a node that owns its kernel; ``pid_max`` is that to come."""
     if not any(parameter.writable for parameter in facts.kernel.parameters.values()):
         return Plan()
-    promised = policy.pid_max if policy.exact else max(policy.pid_max, pid_max)
+    floor = _pid_max(facts, policy)
+    promised = floor if policy.exact else max(floor, pid_max)
     logins = login_limits.plan(facts.logins, promised, TRAP) if policy.nproc else Plan()
     return logins + unit_limits.plan(facts.services, policy.tasks_max, TRAP)
 
@@ -213,9 +214,16 @@ def _floors(facts: Facts, policy: Policy) -> list[Floor]:
         )
 
     return [
-        floor(PID_MAX, policy.pid_max, policy.exact),
+        floor(PID_MAX, _pid_max(facts, policy), policy.exact),
         floor(THREADS_MAX, threads_floor(facts, policy), policy.exact and policy.threads_max != AUTO),
     ]
+
+
+def _pid_max(facts: Facts, policy: Policy) -> int:
+    """Return the floor of kernel.pid_max; the default is more than 32-bit kernels allow, and nobody asked for it."""
+    if policy.pid_max != OPTIONS["pid_max"]["default"]:
+        return policy.pid_max
+    return min(policy.pid_max, kernel_pids.bounds(facts.machine, PID_MAX)[1])
 
 
 def _threads_for_pods(facts: Facts, policy: Policy) -> int:

@@ -120,7 +120,7 @@ def test_exact_lowers_a_number():
 REFUSED: list[tuple[str, Facts, Policy, str, str]] = [
     ("pid_max below 8 per processor", node(cpus=48), replace(DEFAULTS, pid_max=383), PID_MAX, "pid_limits_pid_max"),
     ("pid_max too high", node(), replace(DEFAULTS, pid_max=4194305), PID_MAX, "(384 to 4194304)"),
-    ("pid_max too high for 32 bits", node(machine="i686"), DEFAULTS, PID_MAX, "(384 to 32768)"),
+    ("pid_max too high for 32 bits", node(machine="i686"), replace(DEFAULTS, pid_max=32769), PID_MAX, "(384 to 32768)"),
     ("threads_max 0", node(), replace(DEFAULTS, threads_max="0"), THREADS_MAX, "pid_limits_threads_max"),
     ("threads_max too high", node(), replace(DEFAULTS, threads_max="1073741824"), THREADS_MAX, "(1 to 1073741823)"),
     ("threads_max no number", node(), replace(DEFAULTS, threads_max="lots"), "pid_limits_threads_max", '"auto"'),
@@ -147,6 +147,15 @@ def test_refusals(facts, policy, where, told):
     assert refusal.where == where
     assert told in str(refusal)
     assert plan.changes == ()
+
+
+@pytest.mark.parametrize("machine", ["armv7l", "i686"])
+def test_a_32_bit_kernel_gets_what_it_can_have_where_nobody_asked_for_more(machine):
+    limits = login_limits.Facts(applied=True, may_raise=True, inherited={"soft": 5000, "hard": 5000})
+    changes = changed(replace(node(20000, machine=machine, cpus=4), logins=limits))
+    assert changes["sysctl kernel.pid_max"] == "32768"
+    [text] = [text for target, text in changes.items() if "limits.d" in target]
+    assert {line.split()[-1] for line in text.splitlines() if line.startswith("*")} == {"32768"}
 
 
 def test_every_bad_option_is_named_at_once():
