@@ -21,7 +21,9 @@ options:
     type: dict
     suboptions:
       pid_max:
-        description: Floor of C(kernel.pid_max). The kernel's own bounds are checked first.
+        description:
+          - Floor of C(kernel.pid_max). The kernel's own bounds are checked first.
+          - The default is 32768 on 32-bit kernels, which allow no more.
         type: int
         default: 4194304
       threads_max:
@@ -44,7 +46,8 @@ options:
         description:
           - Floor of C(systemReserved.pid) in the kubelet's configuration, the process ids that pods cannot take from
             the system's services. V(0) leaves it alone.
-          - Refused where C(enforceNodeAllocatable) makes it the limit of a cgroup that uses more than half of it.
+          - Refused where C(enforceNodeAllocatable) makes it the limit of a cgroup that uses more than half of it, or
+            where what is reserved would leave to all pods together less than twice the threads that they have.
         type: int
         default: 1024
       kube_reserved_pids:

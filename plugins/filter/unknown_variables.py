@@ -43,14 +43,13 @@ ALIKE = 0.9
 def unknown_variables(names: Iterable[str]) -> list[str]:
     """Return a sentence for every name that was probably meant for this collection and is unknown to it.
 
-    That is a name that begins like the variables of a trap, or is nearly one of ours.
+    That is a name that begins like the variables of a trap, or is nearly one of ours. Those of the playbooks share
+    their beginnings with other people's (githubixx.harden_linux has harden_linux_ssh_port): the latter is for these.
     """
     owned = {f"{trap}_": _variables(trap, [*spec.OPTIONS], spec.ALLOWS) for trap, spec in TRAPS.items()}
     for trap, cluster in CLUSTER_TRAPS.items():
         mine = _variables(trap, [*cluster.options, *ACCESS], cluster.allows)
         owned[f"{trap}_"] = list(dict.fromkeys([*owned.get(f"{trap}_", []), *mine]))
-    for prefix in ("nodeward_", "harden_"):
-        owned[prefix] = [name for name in OTHER_VARIABLES if name.startswith(prefix)]
     known = [*OTHER_VARIABLES, *(name for variables in owned.values() for name in variables)]
     return [sentence for name in sorted(set(names) - set(known)) for sentence in _meant(name, owned, known)]
 

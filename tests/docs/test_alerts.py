@@ -72,6 +72,15 @@ def pod(used: int, most: int, container: str = "") -> dict[str, str]:
     return {f"container_threads{{{labels}}}": f"{used}x600", f"container_threads_max{{{labels}}}": f"{most}x600"}
 
 
+def watchdog(written: str, exporter: str = "0x600", folder: str = "/x", pod: str = "") -> dict[str, str]:
+    """Return what node-exporter tells of when the watchdog's metrics were written, and of itself."""
+    labels = f'job="node",pod="{pod}",{NODE}'
+    return {
+        f'node_textfile_mtime_seconds{{file="{folder}/nodeward_bird_watchdog.prom",{labels}}}': written,
+        f"node_textfile_scrape_error{{{labels}}}": exporter,
+    }
+
+
 def token(issued: float, expires: float) -> dict[str, str]:
     """Return the series of a CNI token; hours before and after the beginning, an hour of which passes."""
     moments = {"issued": issued, "expires": expires}
@@ -119,6 +128,12 @@ CASES = [
          ("NodewardWatchdogSilent",)),
     Case("a watchdog that writes",
          {f'node_textfile_mtime_seconds{{file="/x/nodeward_bird_watchdog.prom",{NODE}}}': "0+60x600"}),
+    Case("a watchdog that ended half an hour ago", watchdog("0+60x30 stale"), ("NodewardWatchdogSilent",)),
+    Case("a watchdog that was just stopped", watchdog("0+60x57 stale")),
+    Case("a watchdog that ended, or was taken off by restore, an hour ago", watchdog("0+60x30 stale"), (), "92m"),
+    Case("a watchdog of a node that has left since", watchdog("0+60x30 stale", exporter="0x30 stale")),
+    Case("a watchdog that has another folder, seen by a new pod of node-exporter",
+         watchdog("0+60x30 stale", pod="a") | watchdog("_x30 1860+60x600", folder="/y", pod="b")),
     Case("slow peers", histogram(RTT, f'To="a",{NODE}', 10, 1), ("NodewardEtcdPeerLatency",), "90m"),
     Case("quick peers", histogram(RTT, f'To="a",{NODE}', 10, 0), (), "90m"),
     Case("a slow disk", histogram(FSYNC, NODE, 100, 10), ("NodewardEtcdSlowDisk",)),

@@ -7,6 +7,8 @@ from the boot, by the clock of now: once this was set back, every file of before
 
 from __future__ import annotations
 
+import posixpath
+
 from .host import Host
 from .verbs.units import invocation_link
 
@@ -32,6 +34,17 @@ def started(host: Host, process: float, unit: str) -> float:
     """
     noted = host.link_made(invocation_link(unit)) or 0.0
     return max(process, noted) if process and noted <= host.wall_clock() else process
+
+
+def is_older(host: Host, path: str, unit: str) -> bool:
+    """Tell whether a file was certainly written or removed before the unit was started, so that this reads it as it is.
+
+    Where it is gone its folder tells of a time at or after that. False where a time is not known, or is still to come.
+    """
+    noted = host.link_made(invocation_link(unit)) or 0.0
+    at = host.modified(path) or host.modified(posixpath.dirname(path)) or 0.0
+    at = max(at, host.link_made(path) or 0.0)  # another link to an older file is a new text, too
+    return at > 0 and at + CERTAINLY_LATER < noted <= host.wall_clock()
 
 
 def is_newer(written: float, started: float) -> bool:

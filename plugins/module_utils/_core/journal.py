@@ -30,8 +30,8 @@ class Entry:
     """One place: its state before our first change and after our last one; None means absent.
 
     ``disrupts`` is the word of consent that going back needs. A follow-up (FOLLOW_UPS: a unit that was reloaded
-    or restarted) has no state: both are None. ``earlier`` is the ``after`` of before, where a run may have broken off
-    between writing this down and doing it.
+    or restarted) has no state: both are None. ``earlier`` is what we gave it before that: a run may have been killed
+    between writing ``after`` down and doing it. None for nothing, so a place that we had emptied is not known by it.
     """
 
     trap: str
@@ -39,6 +39,21 @@ class Entry:
     after: str | None
     disrupts: str = ""
     earlier: str | None = None
+
+    @property
+    def ours(self) -> tuple[str | None, ...]:
+        """Return the states that are from us."""
+        return (self.after,) if self.earlier is None else (self.after, self.earlier)
+
+    def is_ours(self, state: str | None) -> bool:
+        """Tell whether a place that is like this still has what we gave it, and had something else before."""
+        return state != self.before and state in self.ours
+
+    def changed(self, present: str | None, after: str | None) -> Entry:
+        """Return the entry of a place that gets another state; ``present`` tells whether the last run was killed."""
+        if after == self.after:
+            return self
+        return replace(self, after=after, earlier=self.earlier if present == self.earlier else self.after)
 
 
 @dataclass(frozen=True)
@@ -48,16 +63,21 @@ class Journal:
     entries: tuple[tuple[str, Entry], ...] = ()
 
     def record(self, changes: Iterable[Change]) -> Journal:
-        """Return the journal with these changes in it. The oldest ``before`` of a place is kept."""
-        entries: dict[str, Entry] = dict(self.entries)
+        """Return the journal with these changes in it. The oldest ``before`` of a place is kept.
+
+        Of several changes at one place the first one meets what an earlier run left.
+        """
+        first, entries = dict(self.entries), dict(self.entries)
         for change in changes:
             known = entries.get(change.target)
             before, after = (None, None) if change.follows else (change.before, change.after)
             word = change.reason.way_back or change.reason.disrupts
             if known is None:
                 entries[change.target] = Entry(change.reason.trap, before, after, word)
-            else:
+            elif known != first.get(change.target):
                 entries[change.target] = replace(known, after=after, disrupts=known.disrupts or word)
+            else:
+                entries[change.target] = replace(known.changed(before, after), disrupts=known.disrupts or word)
         return Journal(tuple(entries.items()))
 
     def without(self, targets: Collection[str]) -> Journal:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core import journal
@@ -106,8 +106,9 @@ class Member:
             back = SetKey(
                 place.format, place.path, place.key, entry.after, entry.before, Reason(TRAP, BACK, disrupts=RESTART)
             )
-            if back.present(self.host) == entry.after != entry.before:
-                changes.append(back)
+            present = back.present(self.host)
+            if entry.is_ours(present):
+                changes.append(replace(back, before=present))
         return changes
 
     # --- looking --------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from .._core import journal
@@ -36,8 +35,8 @@ class ClusterJournal:
             known = entries.get(target)
             if known is None:
                 entries[target] = Entry(trap, before, after)
-            elif known.after != after:
-                entries[target] = replace(known, after=after, earlier=known.after)
+            else:
+                entries[target] = known.changed(before, after)
         self._write(entries, dry_run)
 
     def forget(self, targets: list[str]) -> None:

@@ -77,11 +77,9 @@ def _restored(client: Client, check_mode: bool) -> dict[str, Any]:
         return _result({}, _BACK, [])
     present = {key: kubeadm_args.get(_text(item), key) for key in entries}
     changes: _Changes = {
-        key: (entry.after, entry.before)
-        for key, entry in entries.items()
-        if present[key] == entry.after != entry.before
+        key: (present[key], entry.before) for key, entry in entries.items() if entry.is_ours(present[key])
     }
-    left = [key for key, entry in entries.items() if present[key] not in (entry.after, entry.before)]
+    left = [key for key, entry in entries.items() if present[key] not in (*entry.ours, entry.before)]
     changed = _put(item, changes)
     if not check_mode:
         if changes:

@@ -18,7 +18,6 @@ from .._core.errors import NodewardError
 from .._core.formats import UnsureError, yaml_block
 from .._core.formats.yaml_lines import unquoted
 from .._core.host import Host
-from .._core.journal import Entry
 from .._core.plan import Finding
 from . import conflict, kubeconfig
 from .client import Client
@@ -117,22 +116,15 @@ def _restored(client: Client, _wanted: Mapping[str, int | None], check_mode: boo
     present = find(client)
     values = {key: present.get(key) for key in entries}
     changes: _Changes = {
-        key: (values[key], entry.before)
-        for key, entry in entries.items()
-        if values[key] in _ours(entry) and values[key] != entry.before
+        key: (values[key], entry.before) for key, entry in entries.items() if entry.is_ours(values[key])
     }
-    left = [key for key, entry in entries.items() if values[key] not in (entry.before, *_ours(entry))]
+    left = [key for key, entry in entries.items() if values[key] not in (*entry.ours, entry.before)]
     if not check_mode:
         if changes:
             client.replace(f"{COLLECTION}/{present.name}", present.changed(changes))
         known.forget([_target(key) for key in entries if key not in left])
     findings = [_changed_since(present, key, values[key], entries[key].before) for key in left]
     return _result(present, changes, "back to what it was before the first run", findings)
-
-
-def _ours(entry: Entry) -> tuple[str | None, ...]:
-    """Return the values that are ours: the last one, and the one before where a run was killed in between."""
-    return entry.after, entry.earlier or entry.after
 
 
 def find(client: Client) -> ConfigMap:

@@ -61,7 +61,7 @@ def _restart_is_meant(api: Api, trap: str, rollout: bool, ref: Ref, known: Mappi
 
 def ours(entry: Entry) -> list[Any]:
     """Return the values that are ours: the last one, and the one before where a run was killed in between."""
-    return [objects.restored(text) for text in (entry.after, entry.earlier or entry.after)]
+    return [objects.restored(text) for text in entry.ours]
 
 
 def _changed_since(change: FieldChange) -> Finding:

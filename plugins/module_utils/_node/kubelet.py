@@ -67,7 +67,7 @@ class Kubelet:
     id of its start; both are '' where none runs it (below rke2, k0s, supervisord). ``config`` is the file that
     --config names, ``drop_in`` our own file in the folder of --config-dir, ``others`` the files of others there.
     ``flags`` are those of OVERRIDING that were given, with the file they stand in. ``unread`` are the keys whose
-    number cannot be told, with their file.
+    number cannot be told, with their file. ``cgroup_root`` is that below which its pods are, '' for the root.
     """
 
     running: bool = False
@@ -88,6 +88,7 @@ class Kubelet:
     healthz: str = ""
     left: str = ""
     inside: Inside | None = None
+    cgroup_root: str = ""
 
 
 def observe(host: Host, names: Mapping[int, str], mains: Mapping[str, int] | None = None) -> Kubelet:
@@ -140,6 +141,7 @@ def _running(host: Host, pid: int, unit: str, flags: Mapping[str, str]) -> Kubel
         kubeconfig=flags.get("kubeconfig", ""),
         node_name=(flags.get("hostname-override") or host.read_text("/proc/sys/kernel/hostname") or "").strip().lower(),
         healthz=_healthz(texts, flags),
+        cgroup_root=flags.get("cgroup-root") or _word("cgroupRoot", texts),
     )
 
 
@@ -152,6 +154,10 @@ def _files(host: Host, flags: Mapping[str, str]) -> Iterator[ConfigFile]:
         yield kubelet_file.observe(host, flags["config"])
     if flags.get("config-dir"):
         yield from kubelet_file.drop_ins(host, flags["config-dir"].rstrip("/"))
+
+
+def _word(key: str, texts: list[str]) -> str:
+    return next((word for word in (kubelet_file.word_at(key, text) for text in reversed(texts)) if word), "")
 
 
 def _last_number(key: str, texts: list[str], flag: str | None) -> int | None:

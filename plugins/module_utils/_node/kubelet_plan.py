@@ -105,7 +105,7 @@ def plan(kubelet: Kubelet, busiest: int, wishes: Wishes, trap: str) -> Plan:
 def guard(kubelet: Kubelet, busiest: int, changes: Sequence[Change], trap: str) -> Iterator[Refusal]:
     """Refuse to go back below twice what is in use."""
     for change in changes:
-        for key, number in _set_by(kubelet, change).items():
+        for key, number in set_by(kubelet, change).items():
             reservation = kubelet.reserved.get(key)
             in_use = busiest if key == POD_LIMIT else (reservation.used or 0) if reservation else 0
             if 0 < number < 2 * in_use:
@@ -117,7 +117,7 @@ def guard(kubelet: Kubelet, busiest: int, changes: Sequence[Change], trap: str) 
                 )
 
 
-def _set_by(kubelet: Kubelet, change: Change) -> dict[str, int]:
+def set_by(kubelet: Kubelet, change: Change) -> dict[str, int]:
     """Return the numbers that a change gives to keys of the kubelet; what stays as it is is not among them."""
     if isinstance(change, SetKey) and change.key in WHY and change.after:
         number = quantity(change.after.strip("\"'"))

@@ -15,7 +15,7 @@ that is missing, and a finding says that it is missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from . import (
     in_use,
     kernel_pids,
     kubelet,
+    kubelet_capacity,
     kubelet_obstacles,
     kubelet_plan,
     login_limits,
@@ -77,12 +78,6 @@ class Policy:
     nproc: bool = True
     tasks_max: str = unit_limits.INFINITY
 
-    @property
-    def wishes(self) -> kubelet_plan.Wishes:
-        """Return what is wanted of the kubelet."""
-        floors = {key: getattr(self, option) for key, option in kubelet_obstacles.FLOOR_OPTIONS.items()}
-        return kubelet_plan.Wishes(self.pids_per_pod, floors)
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -93,6 +88,7 @@ class Facts:
     kubelet: kubelet.Kubelet
     use: pid_use.Use
     busiest_pod: int = 0  # threads
+    pods_unseen: bool = False
     logins: login_limits.Facts = field(default_factory=login_limits.Facts)
     services: unit_limits.Facts = field(default_factory=unit_limits.Facts)
     top: tuple[top.Holder, ...] = ()
@@ -105,14 +101,17 @@ def observe(host: Host) -> Facts:
     """Read everything that plan() needs; reads only."""
     names = processes.names(host)
     mount = pid_use.mount(host)
-    running = pods.observe(host, mount)
     services = unit_limits.observe(host, names, mount)
+    agent = kubelet.observe(host, names, services.mains)
+    cgroups = pid_use.pod_cgroups(agent.cgroup_root)
+    running = pods.observe(host, mount, cgroups)
     return Facts(
         machine=kernel_pids.observe(host),
         kernel=sysctl_floors.observe(host, PARAMETERS, TRAP),
-        kubelet=kubelet.observe(host, names, services.mains),
-        use=pid_use.observe(host, names),
+        kubelet=agent,
+        use=pid_use.observe(host, names, cgroups),
         busiest_pod=max((pod.threads for pod in running), default=0),
+        pods_unseen=agent.running and pods.are_unseen(host, mount, agent.cgroup_root),
         logins=login_limits.observe(host, mount, TRAP),
         services=services,
         top=top.observe(host, mount, running),
@@ -127,7 +126,7 @@ def shown(facts: Facts, policy: Policy | None = None) -> dict[str, Any]:
     limits = [{**asdict(limit), "share": round(limit.share, 4)} for limit in facts.use.limits(facts.kernel.values)]
     told = kubelet.shown(facts.kubelet)
     if policy is not None and facts.kubelet.running:
-        told["wanted"] = kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, policy.wishes)
+        told["wanted"] = kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, _wishes(facts, policy))
     return {**asdict(facts), "kubelet": told, "limits": limits, "binding": limits[0]}
 
 
@@ -145,12 +144,18 @@ def plan(facts: Facts, policy: Policy) -> Plan:
     if floors.refusals:
         return Plan(refusals=floors.refusals)
     limits = facts.use.limits(facts.kernel.values)
-    of_the_kubelet = kubelet_plan.plan(facts.kubelet, facts.busiest_pod, policy.wishes, TRAP)
+    of_the_kubelet = kubelet_plan.plan(facts.kubelet, facts.busiest_pod, _wishes(facts, policy), TRAP)
+    capacity = min({**facts.kernel.values, **raised}.values())
+    of_all_pods = kubelet_capacity.plan(facts.kubelet, facts.use, of_the_kubelet.changes, capacity, TRAP)
+    if of_all_pods.refusals:
+        return Plan(refusals=of_all_pods.refusals)
+    if facts.pods_unseen and policy.pids_per_pod != kubelet.UNLIMITED:
+        of_all_pods += Plan(findings=tuple(kubelet_capacity.unseen(facts.kubelet, TRAP)))
     return (
         floors
         + Plan(findings=(*in_use.findings(limits, facts.top, raised, TRAP, _WHY), *_short_of_memory(facts, policy)))
         + of_the_kubelet
-        + Plan(findings=tuple(_old_capacity(facts, raised, bool(of_the_kubelet.changes))))
+        + of_all_pods
     )
 
 
@@ -158,7 +163,8 @@ def _around(facts: Facts, policy: Policy, pid_max: int) -> Plan:
     """Raise what stands before the kernel's limits, on a node that owns its kernel; ``pid_max`` is that to come."""
     if not any(parameter.writable for parameter in facts.kernel.parameters.values()):
         return Plan()
-    promised = policy.pid_max if policy.exact else max(policy.pid_max, pid_max)
+    floor = _pid_max(facts, policy)
+    promised = floor if policy.exact else max(floor, pid_max)
     logins = login_limits.plan(facts.logins, promised, TRAP) if policy.nproc else Plan()
     return logins + unit_limits.plan(facts.services, policy.tasks_max, TRAP)
 
@@ -209,9 +215,16 @@ def _floors(facts: Facts, policy: Policy) -> list[Floor]:
         )
 
     return [
-        floor(PID_MAX, policy.pid_max, policy.exact),
+        floor(PID_MAX, _pid_max(facts, policy), policy.exact),
         floor(THREADS_MAX, threads_floor(facts, policy), policy.exact and policy.threads_max != AUTO),
     ]
+
+
+def _pid_max(facts: Facts, policy: Policy) -> int:
+    """Return the floor of kernel.pid_max; the default is more than 32-bit kernels allow, and nobody asked for it."""
+    if policy.pid_max != OPTIONS["pid_max"]["default"]:
+        return policy.pid_max
+    return min(policy.pid_max, kernel_pids.bounds(facts.machine, PID_MAX)[1])
 
 
 def _threads_for_pods(facts: Facts, policy: Policy) -> int:
@@ -219,11 +232,18 @@ def _threads_for_pods(facts: Facts, policy: Policy) -> int:
     return max_pods * (_pids_per_pod(facts, policy) or kubelet_plan.LEAST_CAP) + RESERVE
 
 
+def _wishes(facts: Facts, policy: Policy) -> kubelet_plan.Wishes:
+    """Return what is wanted of the kubelet: no cap where there is none, and it cannot be told what pods have."""
+    untold = facts.pods_unseen and facts.kubelet.pod_pids_limit < 1
+    floors = {key: getattr(policy, option) for key, option in kubelet_obstacles.FLOOR_OPTIONS.items()}
+    return kubelet_plan.Wishes(kubelet.UNLIMITED if untold else policy.pids_per_pod, floors)
+
+
 def _pids_per_pod(facts: Facts, policy: Policy) -> int | None:
     """Return the cap as given, else as the kubelet has it or will have it; None for no cap."""
     if policy.pids_per_pod is not None:
         return policy.pids_per_pod if policy.pids_per_pod >= 1 else None
-    return kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, policy.wishes)[kubelet.POD_LIMIT]
+    return kubelet_plan.wanted(facts.kubelet, facts.busiest_pod, _wishes(facts, policy))[kubelet.POD_LIMIT]
 
 
 def _bad_options(policy: Policy) -> Iterator[Refusal]:
@@ -251,28 +271,6 @@ def _is_number(text: str) -> bool:
 
 
 # --- what a person should know ----------------------------------------------------------------------
-
-
-def _old_capacity(facts: Facts, raised: Mapping[str, int], restarts: bool) -> Iterator[Finding]:
-    """Find a kubelet that was started before the limits were raised.
-
-    It reads them once (kubelet pkg/kubelet/cm/container_manager_linux.go internalCapacity) and gives all pods
-    together what is left of them beside the reservations, as the limit of their cgroup.
-    """
-    now = min({**facts.kernel.values, **raised}.values())
-    kept = sum(reservation.pids or 0 for reservation in facts.kubelet.reserved.values())
-    for limit in facts.use.cgroups:
-        if facts.kubelet.running and limit.name in pid_use.POD_CGROUPS and limit.limit + kept < now:
-            yield Finding(
-                id=f"{TRAP}.kubelet_capacity",
-                severity="medium",
-                where=limit.name,
-                observed=f"{limit.limit} for all pods together",
-                wanted=f"{now - kept}, what the node allows without what is reserved",
-                why="the kubelet reads the node's limits once, when it is started, and these were lower then",
-                remedy="Restart the kubelet when it suits; harden does where it changes its configuration",
-                mended=restarts,
-            )
 
 
 def _short_of_memory(facts: Facts, policy: Policy) -> Iterator[Finding]:

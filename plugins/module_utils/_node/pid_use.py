@@ -9,7 +9,7 @@ full answers EAGAIN, which is what incident B looked like.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from .._core.host import Host
@@ -18,7 +18,7 @@ from . import processes
 # comm of what starts or carries pods; kubernetes.io "Container Runtimes" names the runtimes.
 POD_SERVICES = ("kubelet", "containerd", "crio", "dockerd", "cri-dockerd", "k3s-server", "k3s-agent", "rke2")
 
-# Where the kubelet puts pods: kubelet pkg/kubelet/cm (cgroup drivers systemd and cgroupfs, --cgroup-root).
+# Where the kubelet puts pods (cgroup drivers systemd and cgroupfs), also that of kind, whose --cgroup-root is /kubelet.
 POD_CGROUPS = ("/kubepods.slice", "/kubepods", "/kubelet.slice/kubelet-kubepods.slice", "/kubelet/kubepods")
 
 CGROUP_V1 = "/sys/fs/cgroup/pids"
@@ -55,15 +55,26 @@ class Use:
         return sorted([*node_wide, *self.cgroups], key=lambda limit: (-limit.share, limit.limit))
 
 
-def observe(host: Host, names: Mapping[int, str]) -> Use:
+def pod_cgroups(root: str) -> tuple[str, ...]:
+    """Return where a kubelet puts pods below its cgroupRoot, by systemd or cgroupfs; '' where it was told none.
+
+    kubelet pkg/kubelet/cm/cgroup_manager_linux.go ToSystemd: each level's name begins with those above it.
+    """
+    if not root.strip("/"):
+        return POD_CGROUPS
+    levels = [*root.strip("/").split("/"), "kubepods"]
+    return slice_path("-".join(level.replace("-", "_") for level in levels) + ".slice"), "/" + "/".join(levels)
+
+
+def observe(host: Host, names: Mapping[int, str], pods: Collection[str] = POD_CGROUPS) -> Use:
     """Read the node's threads from /proc/loadavg, as the kubelet does (pidlimit_linux.go), and the limits.
 
-    ``names`` are the processes by id.
+    ``names`` are the processes by id, ``pods`` the cgroups in which pods may be.
     """
     load = (host.read_text("/proc/loadavg") or "").split()
     threads = int(load[3].partition("/")[2]) if len(load) > 3 else 0
     mounted = mount(host)
-    limits = (_limit(host, mounted, path) for path in sorted(_cgroups(host, names, mounted)))
+    limits = (_limit(host, mounted, path) for path in sorted(_cgroups(host, names, mounted, pods)))
     return Use(threads=threads, cgroups=tuple(limit for limit in limits if limit is not None))
 
 
@@ -72,9 +83,9 @@ def mount(host: Host) -> str:
     return CGROUP_V1 if host.list_folder(CGROUP_V1) else CGROUP_V2
 
 
-def _cgroups(host: Host, names: Mapping[int, str], mount: str) -> set[str]:
+def _cgroups(host: Host, names: Mapping[int, str], mount: str, pods: Collection[str]) -> set[str]:
     """Return the cgroups of interest with all their ancestors, below the root (which has no limit)."""
-    leaves = {path for path in POD_CGROUPS if host.list_folder(mount + path)}
+    leaves = {path for path in pods if host.list_folder(mount + path)}
     for pid in processes.of_root(host, names, POD_SERVICES):
         leaves.add(_cgroup_of(host, pid, mount))
     paths: set[str] = set()

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .._core.host import Host
-from .pid_use import POD_CGROUPS
+from .pid_use import POD_CGROUPS, pod_cgroups
 
 LOGS_OF_PODS = "/var/log/pods"
 LOGS_OF_CONTAINERS = "/var/log/containers"
@@ -56,15 +56,25 @@ class Container:
     threads: int
 
 
-def observe(host: Host, mount: str) -> list[Pod]:
-    """Return all pods that run, in the order of their cgroups: one file read for each."""
+def observe(host: Host, mount: str, folders: Collection[str] = POD_CGROUPS) -> list[Pod]:
+    """Return all pods that run below these cgroups, in the order of their own: one file read for each."""
     found: list[Pod] = []
-    for folder in POD_CGROUPS:
+    for folder in folders:
         names = host.list_folder(mount + folder)
         classes = [f"{folder}/{name}" for name in names if _CLASS.fullmatch(name)]
         for parent in (folder, *classes):
             found += _in_folder(host, mount, parent)
     return sorted(found, key=lambda pod: pod.cgroup)
+
+
+def are_unseen(host: Host, mount: str, root: str) -> bool:
+    """Tell whether pods may run where they are not looked for: none of their cgroups is there.
+
+    ``root`` is the kubelet's cgroupRoot. Below one of its own it has made them, perhaps under another name. Without one
+    it is told by the logs: a kubelet that makes no cgroups for pods (cgroupsPerQOS: false) puts no cap on them either.
+    """
+    there = any(host.list_folder(f"{mount}{cgroup}") for cgroup in pod_cgroups(root))
+    return not there and bool(root.strip("/") or host.list_folder(LOGS_OF_PODS))
 
 
 def threads(host: Host, mount: str, cgroup: str) -> int | None:

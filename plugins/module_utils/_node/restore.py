@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .._core import file_age
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.journal import Entry, Journal
@@ -13,6 +14,7 @@ from .._core.links import MissingPackageError
 from .._core.plan import Finding, Plan, Refusal
 from .._core.verbs import FOLLOW_UPS, Change, Reason, RestartUnit, change_at
 from .._core.verbs.links import LINK, PEER
+from .._core.verbs.units import RESTART
 
 _WHY = "back to what it was before the first run"
 
@@ -33,12 +35,14 @@ def refuse_nothing(
 class Facts:
     """The journal, and what each of its places is now (absent where no verb of this release knows it).
 
-    ``unreadable`` says of the places that cannot be read why.
+    ``unreadable`` says of the places that cannot be read why. ``read`` are the restarts (targets) of units that were
+    started after all files of theirs were last written.
     """
 
     journal: Journal
     present: Mapping[str, str | None]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    read: Collection[str] = ()
 
     @property
     def restored(self) -> list[str]:
@@ -71,7 +75,18 @@ def observe(journal: Journal, host: Host, traps: Collection[str]) -> Facts:
             unreadable[target] = error.what
         except OSError as error:
             unreadable[target] = error.strerror or str(error)
-    return Facts(journal, present, unreadable)
+    restarts = [target for target in present if target.startswith(f"{RESTART} ")]
+    return Facts(journal, present, unreadable, [target for target in restarts if _is_read(journal, host, target)])
+
+
+def _is_read(journal: Journal, host: Host, restart: str) -> bool:
+    entries = dict(journal.entries)
+    places = [
+        target for target, entry in entries.items() if _kind(entry) == _kind(entries[restart]) and target != restart
+    ]
+    paths = [target.partition(" ")[2].partition("#")[0] for target in places if not is_follow_up(target)]
+    unit = restart.partition(" ")[2]
+    return all(path.startswith("/") and file_age.is_older(host, path, unit) for path in paths)
 
 
 def is_follow_up(target: str) -> bool:
@@ -125,12 +140,13 @@ def _back(facts: Facts, entries: Collection[tuple[str, Entry]]) -> Iterator[Chan
 def _follow_ups(facts: Facts, entries: Collection[tuple[str, Entry]]) -> Iterator[Change]:
     """Return what makes the places that go back, or are back already, take effect.
 
-    A unit that does not run reads them at its next start.
+    A unit that does not run reads them at its next start, and one that was started since they are back has read them.
     """
     places = [(target, entry) for target, entry in entries if not is_follow_up(target)]
-    kinds = {_kind(e) for target, e in places if target in facts.restored or _is_ours(facts, target, e)}
+    written = {_kind(e) for target, e in places if _is_ours(facts, target, e)}
+    there = {_kind(e) for target, e in places if target in facts.restored}
     for target, entry in reversed(list(entries)):
-        if is_follow_up(target) and _kind(entry) in kinds:
+        if is_follow_up(target) and _kind(entry) in (written if target in facts.read else written | there):
             change = _change(target, entry, facts.present.get(target))
             if change is not None and not (isinstance(change, RestartUnit) and change.before is None):
                 yield change
@@ -159,8 +175,7 @@ def _left(facts: Facts, entries: Collection[tuple[str, Entry]]) -> Iterator[Find
 
 
 def _is_ours(facts: Facts, target: str, entry: Entry) -> bool:
-    """Tell whether a place still has what we gave it, and had something else before."""
-    return target in facts.present and entry.before != facts.present[target] == entry.after
+    return target in facts.present and entry.is_ours(facts.present[target])
 
 
 def _change(target: str, entry: Entry, present: str | None) -> Change | None:

@@ -1,9 +1,9 @@
 """Applies a plan below a folder and kills itself at one step. Run by test_killed.py, as a process of its own.
 
-    killed_child.py ROOT MOMENT NUMBER
+    killed_child.py ROOT POLICY MOMENT NUMBER
 
-MOMENT is "before" or "after" the mutating call NUMBER, "staged" (the call's file is written, not yet renamed),
-or "never".
+POLICY is one of POLICIES. MOMENT is "before" or "after" the mutating call NUMBER, "staged" (the call's file is
+written, not yet renamed), or "never".
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ BEFORE: dict[str, str | None] = {
     "/etc/edited": "old\n" * 5000,
     "/etc/removed": "gone\n",
 }
+OTHERWISE: dict[str, str | None] = {
+    sysctl_path(PID_MAX): "1000000",
+    "/etc/sysctl.d/99-zz-nodeward-pid_limits.conf": "kernel.pid_max = 1000000\n",
+    "/etc/edited": "other\n" * 5000,
+    "/etc/removed": "less\n",
+}
 AFTER: dict[str, str | None] = {
     sysctl_path(PID_MAX): "4194304",
     "/etc/sysctl.d/99-zz-nodeward-pid_limits.conf": "kernel.pid_max = 4194304\n",
     "/etc/edited": "new\n" * 5000,
     "/etc/removed": None,
 }
+POLICIES = {"other": OTHERWISE, "this": AFTER}
 
 
 class Killed(LocalHost):
@@ -74,10 +81,10 @@ class Killed(LocalHost):
         self._die("after")
 
 
-def planned(host: LocalHost) -> list[Change]:
+def planned(host: LocalHost, policy: str) -> list[Change]:
     """Plan what is still to be done, as a trap would: from what is there."""
     changes: list[Change] = []
-    for path, wanted in AFTER.items():
+    for path, wanted in POLICIES[policy].items():
         present = host.read_text(path)
         if present == wanted:
             continue
@@ -91,9 +98,10 @@ def planned(host: LocalHost) -> list[Change]:
 
 
 def main() -> None:
-    host = Killed(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    root, policy, moment, number = sys.argv[1:]
+    host = Killed(root, moment, int(number))
     with host.lock(patience=0):
-        apply(planned(host), host)
+        apply(planned(host, policy), host)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ numbers = st.integers(min_value=0, max_value=2**32).map(str)
 
 
 def entries(of: st.SearchStrategy[str | None]) -> st.SearchStrategy[Entry]:
-    return st.builds(Entry, trap=any_text, before=of, after=of, disrupts=any_text)
+    return st.builds(Entry, trap=any_text, before=of, after=of, disrupts=any_text, earlier=of)
 
 
 names = any_text.filter(lambda name: "\0" not in name and not name.endswith("/"))
@@ -85,7 +85,33 @@ def test_recording(changes, kept):
     one_by_one = Journal()
     for change in changes:
         one_by_one = journal.decode(one_by_one.record([change]).encode())
-    assert one_by_one == together
+    assert {target: replace(entry, earlier=None) for target, entry in one_by_one.entries} == kept
+
+
+EARLIER: list[tuple[str, list[list[Change]], str | None]] = [
+    ("the first run", [[sysctl("1", "2")]], None),
+    ("another policy", [[sysctl("1", "2")], [sysctl("2", "3")]], "2"),
+    ("once more what was written down", [[sysctl("1", "2")], [sysctl("2", "3")], [sysctl("2", "3")]], "2"),
+    ("a third policy, the second was killed", [[sysctl("1", "2")], [sysctl("2", "3")], [sysctl("2", "4")]], "2"),
+    ("a third policy, the second was done", [[sysctl("1", "2")], [sysctl("2", "3")], [sysctl("3", "4")]], "3"),
+    ("over what someone else set", [[sysctl("1", "2")], [sysctl("9", "3")]], "2"),
+    ("in two steps", [[sysctl("1", "2")], [sysctl("2", "7"), sysctl("7", "3")]], "2"),
+]
+
+
+@pytest.mark.parametrize(("runs", "earlier"), [case[1:] for case in EARLIER], ids=[case[0] for case in EARLIER])
+def test_what_we_gave_before_is_known_until_the_change_is_made(runs, earlier):
+    kept = Journal()
+    for changes in runs:
+        kept = journal.decode(kept.record(changes).encode())
+    [(_target, entry)] = kept.entries
+    assert entry.earlier == earlier
+    ours = {entry.after, *([earlier] if earlier else [])}
+    assert {state for state in "123479" if entry.is_ours(state)} == ours
+
+
+def test_what_was_there_before_us_is_not_ours():
+    assert not Entry("t", "1", "3", earlier="1").is_ours("1")
 
 
 def test_entries_stay_in_the_order_of_their_first_change():

@@ -275,6 +275,16 @@ def test_the_journal_keeps_what_was_before_the_first_run():
     assert cluster.files[ENV] == TEXT
 
 
+def test_a_second_change_that_was_killed_before_it_was_made_can_be_gone_back_from():
+    cluster = Locked()
+    do(cluster)
+    written = cluster.files[ENV]
+    do(cluster, clusters={"cafe": {"heartbeat-interval": 200, "election-timeout": 4000}})
+    cluster.files[ENV] = written
+    assert do(cluster, state="restored", clusters={"cafe": {}})["changed"] is True
+    assert cluster.files[ENV] == TEXT
+
+
 def test_another_cluster_s_member_is_left_alone():
     cluster = Locked()
     assert do(cluster, clusters={"beef": VALUES})["changed"] is False

@@ -25,7 +25,8 @@ CASES = [
     ("the trap's own name misspelt", ["pid_limit_pid_max"], "did you mean pid_limits_pid_max?"),
     ("the fleet's variable misspelt", ["nodeward_host"], "did you mean nodeward_hosts?"),
     ("a consent misspelt", ["harden_alow"], "did you mean harden_allow?"),
-    ("another word of ours", ["nodeward_group"], "With nodeward_ begin only nodeward_hosts"),
+    ("letters of a playbook's changed places", ["harden_puase"], "did you mean harden_pause?"),
+    ("a playbook's with an s", ["harden_api_hosts"], "did you mean harden_api_host?"),
     ("the report's folder misspelt", ["report_foldr"], "did you mean report_folder?"),
     ("what there is", ["pid_limits_zzzzzzzzzzzzzzzzzzzzzzz"], "With pid_limits_ begin only pid_limits_pid_max, "),
 ]  # fmt: skip
@@ -55,6 +56,10 @@ def test_known_and_foreign_names_are_left_alone():
         "calico_mtu",
         "PID_LIMITS_X",
         "node_result",
+        "harden_linux_ssh_port",
+        "harden_linux_sysctl_settings_user",
+        "harden_linux_absent_packages",
+        "nodeward_group",
         "",
     ]
     assert unknown_variables([*KNOWN, "pid_limits_result", "nodeward_hosts", "report_folder", *foreign]) == []

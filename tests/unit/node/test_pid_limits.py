@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from ansible_collections.nodeward.calico.plugins.module_utils._core import sysctl_d
@@ -12,10 +11,9 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core.sysctl_d imp
 from ansible_collections.nodeward.calico.plugins.module_utils._core.verbs import SetSysctl, WriteFile, sysctl_path
 from ansible_collections.nodeward.calico.plugins.module_utils._node import login_limits, pid_limits
 from ansible_collections.nodeward.calico.plugins.module_utils._node.kernel_pids import PID_MAX, THREADS_MAX, Machine
-from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet import Kubelet, Reservation
+from ansible_collections.nodeward.calico.plugins.module_utils._node.kubelet import Kubelet
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_limits import Facts, Policy
 from ansible_collections.nodeward.calico.plugins.module_utils._node.pid_use import Limit, Use
-from ansible_collections.nodeward.calico.plugins.module_utils._node.sysctl_floors import Facts as KernelFacts
 from ansible_collections.nodeward.calico.plugins.module_utils._node.sysctl_floors import Parameter
 from ansible_collections.nodeward.calico.plugins.module_utils._node.top import Holder
 from hypothesis import given
@@ -23,40 +21,11 @@ from hypothesis import strategies as st
 
 from tests.unit.fake_host import FakeHost
 from tests.unit.node.cgroup_trees import V1_SYSTEMD
+from tests.unit.node.pid_nodes import DEFAULTS, GIB, SYSTEMD, node
 
-GIB = 2**30
-SYSTEMD = Assignment(PID_MAX, "4194304", "/usr/lib/sysctl.d/50-pid-max.conf", 5)
-ENOUGH = {"systemReserved.pid": Reservation(1024), "kubeReserved.pid": Reservation(1024)}
-DEFAULTS = Policy(pid_max=4194304, threads_max="auto")
 # auto, by hand: 110 pods x 4096 + 2048 = 452608; 16 GiB carry 16 GiB / 2 / 32 KiB = 262144
 AUTO_UNLIMITED = 452608
 FIT_16 = 262144
-
-
-def node(
-    pid_max: int = 49152,
-    threads_max: int = 6000000,
-    *,
-    memory: int = 256 * GIB,
-    threads: int = 900,
-    kubelet: Kubelet | None = None,
-    cgroups: tuple[Limit, ...] = (),
-    writable: bool = True,
-    machine: str = "x86_64",
-    cpus: int = 48,
-    top: tuple[Holder, ...] = (),
-    **files: Any,
-) -> Facts:
-    """Describe a node; as it is here, with 256 GiB of memory and 48 processors, that of incident B."""
-    parameters = {PID_MAX: Parameter(pid_max, writable), THREADS_MAX: Parameter(threads_max, writable)}
-    return Facts(
-        machine=Machine(machine, cpus, memory, 4096),
-        kernel=KernelFacts(parameters, **files),
-        kubelet=replace(kubelet or Kubelet(running=True, pod_pids_limit=4096), reserved=ENOUGH),
-        use=Use(threads, cgroups),
-        logins=login_limits.Facts(applied=True, may_raise=True),
-        top=top,
-    )
 
 
 def changed(facts: Facts, policy: Policy = DEFAULTS) -> dict[str, str]:
@@ -151,7 +120,7 @@ def test_exact_lowers_a_number():
 REFUSED: list[tuple[str, Facts, Policy, str, str]] = [
     ("pid_max below 8 per processor", node(cpus=48), replace(DEFAULTS, pid_max=383), PID_MAX, "pid_limits_pid_max"),
     ("pid_max too high", node(), replace(DEFAULTS, pid_max=4194305), PID_MAX, "(384 to 4194304)"),
-    ("pid_max too high for 32 bits", node(machine="i686"), DEFAULTS, PID_MAX, "(384 to 32768)"),
+    ("pid_max too high for 32 bits", node(machine="i686"), replace(DEFAULTS, pid_max=32769), PID_MAX, "(384 to 32768)"),
     ("threads_max 0", node(), replace(DEFAULTS, threads_max="0"), THREADS_MAX, "pid_limits_threads_max"),
     ("threads_max too high", node(), replace(DEFAULTS, threads_max="1073741824"), THREADS_MAX, "(1 to 1073741823)"),
     ("threads_max no number", node(), replace(DEFAULTS, threads_max="lots"), "pid_limits_threads_max", '"auto"'),
@@ -178,6 +147,15 @@ def test_refusals(facts, policy, where, told):
     assert refusal.where == where
     assert told in str(refusal)
     assert plan.changes == ()
+
+
+@pytest.mark.parametrize("machine", ["armv7l", "i686"])
+def test_a_32_bit_kernel_gets_what_it_can_have_where_nobody_asked_for_more(machine):
+    limits = login_limits.Facts(applied=True, may_raise=True, inherited={"soft": 5000, "hard": 5000})
+    changes = changed(replace(node(20000, machine=machine, cpus=4), logins=limits))
+    assert changes["sysctl kernel.pid_max"] == "32768"
+    [text] = [text for target, text in changes.items() if "limits.d" in target]
+    assert {line.split()[-1] for line in text.splitlines() if line.startswith("*")} == {"32768"}
 
 
 def test_every_bad_option_is_named_at_once():
@@ -349,7 +327,8 @@ def test_facts_as_they_are_shown_begin_with_the_limit_that_binds():
     assert shown["limits"][0] == shown["binding"]
     assert shown["kernel"]["parameters"][PID_MAX] == {"value": 49152, "writable": True}
     assert set(shown) == {
-        "machine", "kernel", "kubelet", "use", "busiest_pod", "logins", "services", "top", "limits", "binding",
+        "machine", "kernel", "kubelet", "use", "busiest_pod", "pods_unseen", "logins", "services", "top", "limits",
+        "binding",
     }  # fmt: skip
     assert shown["top"][0] == {
         "name": "pod 1",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -241,6 +243,47 @@ def test_a_restore_that_was_killed_before_the_restart_is_finished(tmp_path, host
     assert [c["target"] for c in waiting["pending"]] == [RESTART]
     assert (tmp_path / journal.PATH[1:]).exists(), "the next run would know of nothing to restart"
     assert [c["target"] for c in back(host, check_mode=True, allow=["kubelet_restart"])["changes"]] == [RESTART]
+
+
+# Seconds from now: what is as before was written or removed then, the kubelet was started; is it restarted?
+STARTED: list[tuple[str, float | None, float | None, float, bool]] = [
+    ("started since, as after an upgrade of kubeadm's", -60, None, -30, False),
+    ("started before: a restore that was killed", -30, None, -60, True),
+    ("started since, one file of two", -60, -10, -30, True),
+    ("started since, both files", -60, -50, -30, False),
+    ("at the same moment", -30, None, -29, True),
+    ("by a clock that was ahead", -60, None, 600, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("written", "other", "started", "due"), [case[1:] for case in STARTED], ids=[case[0] for case in STARTED]
+)
+def test_a_kubelet_that_was_started_since_its_file_is_back_needs_no_restart(
+    tmp_path, host, written, other, started, due
+):
+    entries = with_kubelet(tmp_path, present="a")
+    now = time.time()
+    os.utime(tmp_path / "etc/ours", (now + written, now + written))
+    os.utime(tmp_path / INVOCATION[1:], (now + started, now + started), follow_symlinks=False)
+    if other is not None:  # one of our own, which is gone: only its folder tells when
+        (tmp_path / "etc/folder").mkdir()
+        os.utime(tmp_path / "etc/folder", (now + other, now + other))
+        entries["file /etc/folder/own"] = Entry("pid_limits", None, "b", "kubelet_restart")
+        (tmp_path / journal.PATH[1:]).write_text(Journal(tuple(entries.items())).encode())
+    done = back(host)
+    assert [c["target"] for c in done["pending"]] == ([RESTART] if due else [])
+    assert (tmp_path / journal.PATH[1:]).exists() == due
+
+
+def test_what_is_written_is_taken_up_also_where_the_rest_was_read_since(tmp_path, host):
+    entries = with_kubelet(tmp_path, present="a")
+    entries["file /etc/other"] = Entry("pid_limits", "a", "b", "kubelet_restart")
+    (tmp_path / "etc/other").write_text("b")
+    (tmp_path / journal.PATH[1:]).write_text(Journal(tuple(entries.items())).encode())
+    for name in ("ours", "other"):
+        os.utime(tmp_path / f"etc/{name}", (1e9, 1e9))
+    assert [c["target"] for c in back(host)["pending"]] == ["file /etc/other", RESTART]
 
 
 def test_a_kubelet_that_is_down_is_no_obstacle_on_the_way_back(tmp_path, host):
