@@ -17,7 +17,7 @@ ACCOUNTS = pytest.StashKey[list["Account"]]()
 
 
 class Account:
-    """What one drill has shown, in lines; each says how long it took since the line before."""
+    """What one drill has shown, in lines; each says how long it took since the one above."""
 
     def __init__(self, incident: str) -> None:
         self.lines = [incident]
@@ -33,7 +33,7 @@ class Account:
 
     def _add(self, when: str, text: str) -> None:
         now = time.monotonic()
-        self.lines.append(f"  {when:<13} {now - self._last:5.1f} s  {text}")
+        self.lines.append(f"  {when:<13}  {text}  (after {now - self._last:.1f} s)")
         self._last = now
 
 

@@ -104,7 +104,8 @@ def test_full_packets_vanish_and_then_arrive(machines: Vms, account: Account, tm
     assert mtus(machines) == [UPLINK] * 6
     assert sent(machines, 100) == "100"
     assert sent(machines, LARGE) == ""
-    account.before(f"of uplink, tunnel and pod with {UPLINK}: 100 bytes arrive, {LARGE:,} hang for {PATIENCE} s")
+    hung = f"100 bytes arrive, {LARGE:,} hang for {PATIENCE} s"
+    account.before(f"of uplink, tunnel and pod with {UPLINK}, where ICMP is dropped: {hung}")
     assert largest(machines) == [FITS] * 2
     assert "too long" not in ping(machines, FITS + 1), "the sender is told: nothing vanishes"
     account.before(f"packets of {FITS} pass, from both ends; one byte more is sent and never answered")
@@ -113,12 +114,12 @@ def test_full_packets_vanish_and_then_arrive(machines: Vms, account: Account, tm
     assert mtus(machines) == [UPLINK, FITS, UPLINK] * 2
     assert {each["target"] for each in first.node("vm1")["pending"]} != set(), "the pods wait for consent"
     assert sent(machines, LARGE) == ""
-    account.before(f"with the tunnels at {FITS} and the pods as they were it still hangs: they wait for consent")
+    account.before(f"with the tunnels at {FITS} and the pods as they were, which wait for consent, it still hangs")
 
     harden(machines, tmp_path, allow="pod_veth_change")
     assert mtus(machines) == [UPLINK, FITS, FITS] * 2
     assert sent(machines, LARGE) == str(LARGE)
-    account.after(f"{LARGE:,} bytes arrive, by the same pods")
+    account.after(f"{LARGE:,} bytes arrive, by the same pods, with the consent pod_veth_change")
     assert largest(machines) == [FITS] * 2
     assert "too long" in ping(machines, FITS + 1)
     account.after(f"packets of {FITS} pass, from both ends, and one byte more is refused at once")
