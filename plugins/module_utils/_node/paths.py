@@ -17,6 +17,9 @@ from . import calico_links
 TRAP = "link_mtu"
 NAME = "paths"
 
+# How the ids of its findings begin. They carry the trap's name, but only a run that measures can tell that they are gone.
+IDS = (f"{TRAP}.path:", f"{TRAP}.path_silent:", f"{TRAP}.paths_not_measured")
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "probe_paths": {"type": "bool"},  # no default: one would count as asked for
     "paths_to": {
