@@ -72,13 +72,20 @@ def _nearest(report: Mapping[str, Any]) -> list[str]:
 
 
 def _paths(report: Mapping[str, Any]) -> list[str]:
-    """Say how many paths between nodes were measured, and what that put on the network."""
+    """Say how many paths between nodes were measured, what that put on the network, and who could not take part."""
     told = [node["facts"]["paths"] for node in report["nodes"] if node["facts"].get("paths")]
     if not told:
         return []
-    measured, packets = sum(len(each["measured"]) for each in told), sum(each["packets"] for each in told)
+    measured = [path for each in told for path in each["measured"]]
+    left, packets = sum(each["left"] for each in told), sum(each["packets"] for each in told)
+    silent = sum(path["passes"] is None for path in measured)
+    count = f"{len(measured)}{f' of {len(measured) + left}' if left else ''} measured"
+    count += f" ({silent} of them silent)" if silent else ""
     rate = max(each["per_second"] for each in told)
-    return ["", f"Paths: {measured} measured, {packets} packets, at most {rate} a second from a node"]
+    # nobody measures a path to a node without one, and such a node measures none
+    without = [node["name"] for node in report["nodes"] if not (node["facts"].get("link_mtu") or {}).get("uplink")]
+    why = f"; no uplink was seen on {_names(without)}" if without else ""
+    return ["", f"Paths: {count}, {packets} packets, at most {rate} a second from a node{why}"]
 
 
 def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]) -> list[str]:

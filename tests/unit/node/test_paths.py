@@ -212,6 +212,7 @@ def test_that_nothing_was_measured_does_not_look_like_all_is_well():
     [finding] = paths.findings(found, left)
     assert (finding.id, finding.severity) == ("link_mtu.paths_not_measured", "info"), "a fleet of one fails no audit"
     assert "no other node with a known uplink was seen" in finding.observed
+    assert "python3-pyroute2" in finding.remedy, "mostly that is what a fresh node lacks"
 
 
 class Told(FakeHost):
