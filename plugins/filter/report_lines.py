@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Callable
 
-from ..module_utils._core.plan import CONSENTS
+from ..module_utils._core.plan import BY_DEFAULT, CONSENTS
 from ..plugin_utils._report.findings import SEVERITIES
 from .report import STATES, printable
 
@@ -98,8 +99,10 @@ def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, 
 
 
 def _findings(report: Mapping[str, Any]) -> list[str]:
-    of_the_cluster = [f"{_finding_line(finding)}  [the cluster]" for finding in report["cluster"]["findings"]]
-    lines = [*of_the_cluster, *_grouped(report, "findings", _finding_line)]
+    # what harden leaves may wait for just that word, where others were given
+    told = partial(_finding_line, given=BY_DEFAULT if report["kind"] == "audit" else ())
+    of_the_cluster = [f"{told(finding)}  [the cluster]" for finding in report["cluster"]["findings"]]
+    lines = [*of_the_cluster, *_grouped(report, "findings", told)]
     return sorted(lines, key=lambda line: SEVERITIES.index(line.split(maxsplit=1)[0]))
 
 
@@ -162,13 +165,15 @@ def _change_line(change: Mapping[str, Any]) -> str:
     return f"set {where if ',' in keys else change['target']}: {before} -> {after}"
 
 
-def _finding_line(finding: Mapping[str, Any]) -> str:
+def _finding_line(finding: Mapping[str, Any], given: Collection[str]) -> str:
+    """Say a finding, and the consent that mending it needs unless it is given without being named."""
     where = f"{finding['severity'].ljust(6)}  {finding['id']}"
     if finding["mended"]:
         # the id names the parameter or file already, and a file's text is nothing for a line
         told = "" if finding["where"].startswith("file ") else f": {finding['observed']}, wanted {finding['wanted']}"
         _command, _e, consent = finding["remedy"].partition(" -e ")
-        return f"{where}{told}; harden mends it{f' with {consent}' if consent else ''}"
+        needs = consent if consent.removeprefix("harden_allow=") not in given else ""
+        return f"{where}{told}; harden mends it{f' with {needs}' if needs else ''}"
     told = f"{_short(finding['observed'])}, wanted {_short(finding['wanted'])}"
     return f"{where}  {finding['where']}: {told}. {finding['remedy']}."
 

@@ -102,6 +102,20 @@ def test_an_audit_tells_what_is_mended_once_and_without_the_text_of_files():
     ]
 
 
+CONSENT = [
+    ("audit", "etcd_restart", ""),
+    ("audit", "kubelet_restart", " with harden_allow=kubelet_restart"),
+    ("harden", "etcd_restart", " with harden_allow=etcd_restart"),
+]
+
+
+@pytest.mark.parametrize(("kind", "word", "told"), CONSENT)
+def test_an_audit_asks_for_no_consent_that_harden_has_anyway(kind, word, told):
+    remedy = f"ansible-playbook nodeward.calico.harden --tags etcd_timing -e harden_allow={word}"
+    lines = report_lines(model_of({"n1": {**OK, "findings": [{**MENDED, "remedy": remedy}]}}, kind), "/r")
+    assert lines[lines.index("Findings:") + 1].endswith(f"; harden mends it{told}  [n1]")
+
+
 VERBS = [(None, "b", "write"), ("a", "b", "rewrite"), ("a", None, "remove")]
 
 
