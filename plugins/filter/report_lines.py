@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Callable
 
-from ..module_utils._core.plan import CONSENTS
+from ..module_utils._core.plan import BY_DEFAULT, CONSENTS
 from ..plugin_utils._report.findings import SEVERITIES
 from .report import STATES, printable
 
@@ -72,13 +73,20 @@ def _nearest(report: Mapping[str, Any]) -> list[str]:
 
 
 def _paths(report: Mapping[str, Any]) -> list[str]:
-    """Say how many paths between nodes were measured, and what that put on the network."""
+    """Say how many paths between nodes were measured, what that put on the network, and who could not take part."""
     told = [node["facts"]["paths"] for node in report["nodes"] if node["facts"].get("paths")]
     if not told:
         return []
-    measured, packets = sum(len(each["measured"]) for each in told), sum(each["packets"] for each in told)
+    measured = [path for each in told for path in each["measured"]]
+    left, packets = sum(each["left"] for each in told), sum(each["packets"] for each in told)
+    silent = sum(path["passes"] is None for path in measured)
+    count = f"{len(measured)}{f' of {len(measured) + left}' if left else ''} measured"
+    count += f" ({silent} of them silent)" if silent else ""
     rate = max(each["per_second"] for each in told)
-    return ["", f"Paths: {measured} measured, {packets} packets, at most {rate} a second from a node"]
+    # nobody measures a path to a node without one, and such a node measures none
+    without = [node["name"] for node in report["nodes"] if not (node["facts"].get("link_mtu") or {}).get("uplink")]
+    why = f"; no uplink was seen on {_names(without)}" if without else ""
+    return ["", f"Paths: {count}, {packets} packets, at most {rate} a second from a node{why}"]
 
 
 def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, Any]], str]) -> list[str]:
@@ -91,8 +99,10 @@ def _grouped(report: Mapping[str, Any], part: str, line: Callable[[Mapping[str, 
 
 
 def _findings(report: Mapping[str, Any]) -> list[str]:
-    of_the_cluster = [f"{_finding_line(finding)}  [the cluster]" for finding in report["cluster"]["findings"]]
-    lines = [*of_the_cluster, *_grouped(report, "findings", _finding_line)]
+    # what harden leaves may wait for just that word, where others were given
+    told = partial(_finding_line, given=BY_DEFAULT if report["kind"] == "audit" else ())
+    of_the_cluster = [f"{told(finding)}  [the cluster]" for finding in report["cluster"]["findings"]]
+    lines = [*of_the_cluster, *_grouped(report, "findings", told)]
     return sorted(lines, key=lambda line: SEVERITIES.index(line.split(maxsplit=1)[0]))
 
 
@@ -155,13 +165,15 @@ def _change_line(change: Mapping[str, Any]) -> str:
     return f"set {where if ',' in keys else change['target']}: {before} -> {after}"
 
 
-def _finding_line(finding: Mapping[str, Any]) -> str:
+def _finding_line(finding: Mapping[str, Any], given: Collection[str]) -> str:
+    """Say a finding, and the consent that mending it needs unless it is given without being named."""
     where = f"{finding['severity'].ljust(6)}  {finding['id']}"
     if finding["mended"]:
         # the id names the parameter or file already, and a file's text is nothing for a line
         told = "" if finding["where"].startswith("file ") else f": {finding['observed']}, wanted {finding['wanted']}"
         _command, _e, consent = finding["remedy"].partition(" -e ")
-        return f"{where}{told}; harden mends it{f' with {consent}' if consent else ''}"
+        needs = consent if consent.removeprefix("harden_allow=") not in given else ""
+        return f"{where}{told}; harden mends it{f' with {needs}' if needs else ''}"
     told = f"{_short(finding['observed'])}, wanted {_short(finding['wanted'])}"
     return f"{where}  {finding['where']}: {told}. {finding['remedy']}."
 

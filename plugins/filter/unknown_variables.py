@@ -20,6 +20,7 @@ OTHER_VARIABLES = (
     "audit_rules",
     "diagnose_node",
     "audit_fail_on",
+    "audit_probe_paths",
     "harden_allow",
     "harden_pause",
     "harden_save_plan",

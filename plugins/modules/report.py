@@ -22,7 +22,9 @@ options:
     required: true
     choices: [audit, harden, restore, defrag]
   folder:
-    description: The folder on the control machine, made when it is not there.
+    description:
+      - The folder on the control machine, made when it is not there.
+      - A relative one is below the folder that Ansible was started in.
     type: path
     required: true
   rules:

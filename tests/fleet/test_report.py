@@ -31,7 +31,7 @@ FOR_ALL = {
 
 
 def report(
-    tmp_path: Path, folder: Path, for_all: dict[str, object], kind: str = "harden", **env: str
+    tmp_path: Path, folder: Path | None, for_all: dict[str, object], kind: str = "harden", **env: str
 ) -> subprocess.CompletedProcess[str]:
     inventory = tmp_path / "hosts.json"
     nodes: dict[str, object] = {"hosts": {"n1": None, "n2": None}}
@@ -42,7 +42,8 @@ def report(
     playbook.write_text(PLAY.format(kind=kind))
     ansible = Path(sys.executable).parent / "ansible-playbook"
     return subprocess.run(
-        [ansible, "-i", inventory, playbook, "-e", f"report_folder={folder}"],
+        [ansible, "-i", inventory, playbook, *(["-e", f"report_folder={folder}"] if folder else [])],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
@@ -74,6 +75,15 @@ def test_what_is_said_of_the_nodes_does_not_reach_the_control_machine(
     done = report(tmp_path, tmp_path / "kept", for_all)
     assert done.returncode == 0, done.stdout
     assert len(json.loads((tmp_path / "kept/harden.json").read_text())["nodes"]) == 2
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["no PWD, as under env -i", "another's PWD, as under make -C"])
+def test_by_default_it_is_kept_below_the_working_folder(tmp_path: Path, stale: bool) -> None:
+    told = str(tmp_path / "stale") if stale else ""
+    done = report(tmp_path, None, {}, PWD=told, HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "nodeward-report/harden.json").exists()
+    assert f"Report: {tmp_path}/nodeward-report/harden-" in done.stdout
 
 
 def test_a_report_that_cannot_be_kept_is_shown(tmp_path: Path) -> None:

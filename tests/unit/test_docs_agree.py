@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import CONSENTS
+from ansible_collections.nodeward.calico.plugins.module_utils._core.plan import BY_DEFAULT, CONSENTS
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import (
     calico_mtu,
     calico_probes,
@@ -235,3 +236,11 @@ def test_every_option_of_the_modules_is_a_trap_or_of_the_run():
 def test_every_consent_of_a_trap_is_a_word_that_is_known():
     words = {word for trap in TRAPS.values() for word in trap.ALLOWS}
     assert words | {word for trap in CLUSTER_TRAPS.values() for word in trap.allows} <= set(CONSENTS)
+
+
+def test_the_consents_that_are_given_by_default_are_those_of_the_playbooks_and_of_the_page():
+    parts = "".join((ROOT / f"playbooks/parts/{part}.yml").read_text() for part in ("etcd", "calico"))
+    given = re.findall(r"\w+", " ".join(re.findall(r"harden_allow \| default\(\[(.*?)\]\)", parts)))
+    assert given == list(BY_DEFAULT)
+    [said] = re.findall(r"Where `harden_allow` is not set, (.*?) are allowed", (ROOT / "docs/consent.md").read_text())
+    assert re.findall(r"`(\w+)`", said) == given

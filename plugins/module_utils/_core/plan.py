@@ -10,7 +10,7 @@ from .verbs import Change
 
 SEVERITIES = ("info", "low", "medium", "high")
 
-# Words of consent: what a change may disrupt. Those that fleets allow by default stand in harden.yml.
+# Words of consent: what a change may disrupt.
 CONSENTS = {
     "kubelet_restart": "restart the kubelet",
     "uplink_change": "change the MTU of an uplink, or raise that of a tunnel",
@@ -22,6 +22,9 @@ CONSENTS = {
     "calico_pod_restart": "restart calico-node on a node whose token is refused",
     "exporter_rollout": "roll a DaemonSet's node-exporter out anew",
 }
+
+# Those that harden.yml allows where harden_allow is not set (playbooks/parts/etcd.yml and calico.yml).
+BY_DEFAULT = ("etcd_restart", "calico_rollout", "calico_pod_restart", "exporter_rollout")
 
 
 @dataclass(frozen=True)

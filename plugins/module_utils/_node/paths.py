@@ -17,6 +17,9 @@ from . import calico_links
 TRAP = "link_mtu"
 NAME = "paths"
 
+# How the ids of its findings begin. They carry the trap's name, but only a run that measures tells that they are gone.
+IDS = (f"{TRAP}.path:", f"{TRAP}.path_silent:", f"{TRAP}.paths_not_measured")
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "probe_paths": {"type": "bool"},  # no default: one would count as asked for
     "paths_to": {
@@ -203,7 +206,8 @@ def _nothing_asked() -> Finding:
         observed="none was measured: no other node with a known uplink was seen, or this node's own is not known",
         wanted="a path to another node, by which to tell what really passes",
         why="no node's own setting shows that something in between carries less",
-        remedy="Run it on this node together with others (--limit leaves them out), once link_mtu sees their uplinks",
+        remedy="Run it on this node together with others (--limit leaves them out), once link_mtu sees their uplinks. "
+        "For that each needs pyroute2 (python3-pyroute2, or what harden brought since the last boot)",
     )
 
 

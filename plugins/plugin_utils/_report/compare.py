@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...module_utils._node import paths
 from .findings import Finding, count, everywhere
 
 # In these states nobody has looked at the node again: nothing of it counts as mended.
@@ -17,7 +18,8 @@ Key = tuple[str, str, str]  # node, id, where
 def with_before(model: Mapping[str, Any], audit: Mapping[str, Any]) -> dict[str, Any]:
     """Return the model with ``before``: when the audit was, what it found, and what of that is mended by now.
 
-    What waits for consent is still there, and so is what was found by a trap that this run left out.
+    What waits for consent is still there, and so is what was found by a trap that this run left out, or
+    on paths that it did not measure.
     """
     still = set(_still(model))
     seen = {node["name"]: set(node["facts"]) for node in model["nodes"] if node["state"] not in UNSEEN}
@@ -39,7 +41,8 @@ def with_before(model: Mapping[str, Any], audit: Mapping[str, Any]) -> dict[str,
 
 
 def _is_mended(node: str, finding: Finding, still: set[Key], seen: Mapping[str, set[str]]) -> bool:
-    return finding["trap"] in seen.get(node, ()) and (node, finding["id"], finding["where"]) not in still
+    looked = paths.NAME if finding["id"].startswith(paths.IDS) else finding["trap"]
+    return looked in seen.get(node, ()) and (node, finding["id"], finding["where"]) not in still
 
 
 def _still(model: Mapping[str, Any]) -> Iterator[Key]:

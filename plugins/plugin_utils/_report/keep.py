@@ -29,8 +29,12 @@ def base_name(model: Mapping[str, Any]) -> str:
 
 
 def keep(model: Mapping[str, Any], folder: str, fail_on: str) -> dict[str, str]:
-    """Write all forms and return the dated files by their endings. Raises OSError."""
-    make_folder(os.path.abspath(folder))
+    """Write all forms and return the dated files by their endings. Raises OSError.
+
+    A relative folder is below the one that Ansible was started in. It is shown whole: its reader may be elsewhere.
+    """
+    folder = os.path.abspath(folder)
+    make_folder(folder)
     paths = {}
     for ending, text in forms(model, fail_on).items():
         name = base_name(model)

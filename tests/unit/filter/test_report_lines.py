@@ -102,6 +102,20 @@ def test_an_audit_tells_what_is_mended_once_and_without_the_text_of_files():
     ]
 
 
+CONSENT = [
+    ("audit", "etcd_restart", ""),
+    ("audit", "kubelet_restart", " with harden_allow=kubelet_restart"),
+    ("harden", "etcd_restart", " with harden_allow=etcd_restart"),
+]
+
+
+@pytest.mark.parametrize(("kind", "word", "told"), CONSENT)
+def test_an_audit_asks_for_no_consent_that_harden_has_anyway(kind, word, told):
+    remedy = f"ansible-playbook nodeward.calico.harden --tags etcd_timing -e harden_allow={word}"
+    lines = report_lines(model_of({"n1": {**OK, "findings": [{**MENDED, "remedy": remedy}]}}, kind), "/r")
+    assert lines[lines.index("Findings:") + 1].endswith(f"; harden mends it{told}  [n1]")
+
+
 VERBS = [(None, "b", "write"), ("a", "b", "rewrite"), ("a", None, "remove")]
 
 
@@ -178,11 +192,32 @@ def test_several_keys_of_one_place_are_named_by_what_was_and_is():
     assert any("  set env /etc/etcd.env: A=1 -> A=2  [n1]" in line for line in lines)
 
 
-def test_an_audit_says_how_many_paths_were_measured_and_with_how_many_packets():
-    def measured(paths: int, packets: int) -> dict[str, Any]:
-        return {**OK, "facts": {"paths": {"measured": [{}] * paths, "left": 0, "packets": packets, "per_second": 50}}}
+def measured(paths: int, packets: int, silent: int = 0, left: int = 0, uplink: bool = True) -> dict[str, Any]:
+    each = [{"passes": None}] * silent + [{"passes": 1500}] * (paths - silent)
+    seen = {"uplink": {"name": "eth0"} if uplink else None}
+    told = {"measured": each, "left": left, "packets": packets, "per_second": 50}
+    return {**OK, "facts": {"link_mtu": seen, "paths": told}}
 
-    results = {"n1": measured(4, 8), "n2": measured(2, 6), "n3": UNREACHABLE, "n4": OK}
-    told = "Paths: 6 measured, 14 packets, at most 50 a second from a node"
-    assert told in report_lines(model_of(results, "audit"), "/r")
+
+MANY = {f"n{number}": UNREACHABLE for number in range(2, 9)}
+PATHS = [
+    ("all", {"n1": measured(4, 8), "n2": measured(2, 6)}, "6 measured, 14 packets", ""),
+    ("some silent", {"n1": measured(4, 8, silent=1), "n2": measured(2, 6)},
+     "6 measured (1 of them silent), 14 packets", ""),
+    ("some left", {"n1": measured(24, 99, left=6), "n2": measured(2, 6)}, "26 of 32 measured, 105 packets", ""),
+    ("one without an uplink", {"n1": measured(4, 8), "n2": measured(0, 0, uplink=False)},
+     "4 measured, 8 packets", "n2"),
+    ("one that was not looked at", {"n1": measured(4, 8), "n2": OK}, "4 measured, 8 packets", "n2"),
+    ("many not reached", {"n1": measured(0, 0), **MANY}, "0 measured, 0 packets", "n2, n3, n4, n5, n6 and 2 more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("results", "count", "without"), [case[1:] for case in PATHS], ids=[case[0] for case in PATHS])
+def test_an_audit_says_how_many_paths_were_measured_with_how_many_packets_and_who_was_left_out(results, count, without):
+    [line] = [line for line in report_lines(model_of(results, "audit"), "/r") if line.startswith("Paths:")]
+    why = f"; no uplink was seen on {without}" if without else ""
+    assert line == f"Paths: {count}, at most 50 a second from a node{why}"
+
+
+def test_an_audit_that_measured_no_paths_does_not_name_them():
     assert not [line for line in report_lines(model_of({"n4": OK}, "audit"), "/r") if line.startswith("Paths:")]

@@ -28,6 +28,10 @@ CASES = [
     ("letters of a playbook's changed places", ["harden_puase"], "did you mean harden_pause?"),
     ("a playbook's with an s", ["harden_api_hosts"], "did you mean harden_api_host?"),
     ("the report's folder misspelt", ["report_foldr"], "did you mean report_folder?"),
+    ("an s missing of the paths", ["audit_probe_path"], "did you mean audit_probe_paths?"),
+    ("a letter missing of the paths", ["audit_prob_paths"], "did you mean audit_probe_paths?"),
+    ("the severity misspelt", ["audit_failon"], "did you mean audit_fail_on?"),
+    ("the rules misspelt", ["audit_rule"], "did you mean audit_rules?"),
     ("what there is", ["pid_limits_zzzzzzzzzzzzzzzzzzzzzzz"], "With pid_limits_ begin only pid_limits_pid_max, "),
 ]  # fmt: skip
 
@@ -62,7 +66,8 @@ def test_known_and_foreign_names_are_left_alone():
         "nodeward_group",
         "",
     ]
-    assert unknown_variables([*KNOWN, "pid_limits_result", "nodeward_hosts", "report_folder", *foreign]) == []
+    ours = ["pid_limits_result", "nodeward_hosts", "report_folder", "audit_probe_paths"]
+    assert unknown_variables([*KNOWN, *ours, *foreign]) == []
 
 
 def test_each_is_named_once_in_order():

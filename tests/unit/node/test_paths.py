@@ -212,6 +212,7 @@ def test_that_nothing_was_measured_does_not_look_like_all_is_well():
     [finding] = paths.findings(found, left)
     assert (finding.id, finding.severity) == ("link_mtu.paths_not_measured", "info"), "a fleet of one fails no audit"
     assert "no other node with a known uplink was seen" in finding.observed
+    assert "python3-pyroute2" in finding.remedy, "mostly that is what a fresh node lacks"
 
 
 class Told(FakeHost):
@@ -316,3 +317,11 @@ def test_one_address_that_nothing_can_be_sent_to_leaves_the_other_paths_measured
 @given(carries=st.integers(echo.SMALLEST, 9000), mtu=st.integers(1280, 9000))
 def test_the_search_finds_the_largest(carries, mtu):
     assert paths.largest(lambda size: size <= carries, mtu) == min(carries, mtu)
+
+
+def test_every_finding_of_paths_is_known_as_one_by_its_id():
+    ends = [target(), target("192.0.2.3")]
+    told = [*paths.findings(*measured({"192.0.2.3": 1400}, *ends)[:2]), *paths.findings([], 0), *paths.findings([], 1)]
+    assert len(told) == 4
+    assert all(each.id.startswith(paths.IDS) for each in told)
+    assert not "link_mtu.link:tunl0".startswith(paths.IDS)

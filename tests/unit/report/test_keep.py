@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.nodeward.calico.plugins.plugin_utils._report import keep
 
 from tests.unit.report import fleets
 
 ENDINGS = ["html", "json", "xml"]
+DEFAULTS = Path(__file__).parents[3] / "roles/report/defaults/main.yml"
 
 
 def test_a_dated_file_of_each_form_and_the_newest(tmp_path):
@@ -36,6 +39,15 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         keep.keep(fleets.model(1), str(tmp_path / "file/below"), "")
+
+
+def test_by_default_it_is_below_the_working_folder_whatever_the_environment_says(tmp_path, monkeypatch):
+    folder = yaml.safe_load(DEFAULTS.read_text())["report_folder"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", "/elsewhere")
+    paths = keep.keep(fleets.model(1), folder, "")
+    assert paths["json"] == str(tmp_path / f"nodeward-report/audit-{fleets.TIME}.json")
+    assert keep.last_audit(folder) == fleets.model(1)
 
 
 def test_the_newest_audit_is_found_again(tmp_path):

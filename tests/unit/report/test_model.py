@@ -153,6 +153,25 @@ def test_what_was_mended_since_the_audit(results, mended):
     assert before["time"] == fleets.TIME
 
 
+PATHS = [
+    fleets.finding("link_mtu.path:eth0:n2", "high", mended=False),
+    fleets.finding("link_mtu.path_silent:eth0:n3", "low", mended=False),
+    fleets.finding("link_mtu.paths_not_measured", "info", mended=False),
+]
+MEASURED = [
+    ("a run that sent no packet", ("link_mtu",), [], {"high": 2, "medium": 0, "low": 1, "info": 1}),
+    ("a run that measured", ("link_mtu", "paths"), PATHS, {"high": 1, "medium": 0, "low": 0, "info": 0}),
+]
+
+
+@pytest.mark.parametrize(("traps", "gone", "left"), [c[1:] for c in MEASURED], ids=[c[0] for c in MEASURED])
+def test_paths_are_mended_only_where_this_run_measured_them(traps, gone, left):
+    audit = model({"n1": found(*PATHS, TUNNEL, traps=("link_mtu", "paths"))})
+    before = with_before(model({"n1": found(TUNNEL, traps=traps)}, "harden"), audit)["before"]
+    assert before["mended"].get("n1", []) == gone
+    assert before["left"] == left
+
+
 def test_the_terminal_says_what_was_mended():
     lines = report_lines(with_before(model({"n1": found(), "n2": found(TUNNEL)}, "harden"), AUDIT), "/r")
     told = lines[lines.index("Mended since the audit:") + 1]

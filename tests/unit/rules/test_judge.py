@@ -58,6 +58,13 @@ def cron_jobs(pods_a_day: float) -> Facts:
     return {"total": 3, "pods_a_day": pods_a_day, "busiest": []}
 
 
+def tunnels(*names: str, felix: bool = True, seen: bool = True, token: bool = False) -> Facts:
+    addresses = dict.fromkeys(("eth0", *names), "192.0.2.1")
+    uplink = {"name": "eth0", "mtu": 1500} if seen else None
+    told = {"uplink": uplink, "felix": felix, "addresses": addresses if seen else {}}
+    return {"link_mtu": told, "cni_token": {"present": token}}
+
+
 MAPS, CONNTRACK = "vm__max_map_count", "net__netfilter__nf_conntrack_"
 CASES: list[tuple[str, list[Facts], list[Facts]]] = [
     (
@@ -97,6 +104,11 @@ CASES: list[tuple[str, list[Facts], list[Facts]]] = [
         [{"link_mtu": {"uplink": {"mtu": 1500}}}, {"link_mtu": {"uplink": {"mtu": 1500}}}, {"link_mtu": {}}],
     ),
     (
+        "tunnel_one_sided",
+        [tunnels("tunl0"), tunnels()],
+        [tunnels("tunl0"), tunnels("tunl0")],
+    ),
+    (
         "cron_jobs_feed_bird",
         [{**birds([3, 19, 0]), **cluster(calico="v3.19.0", nodes=2, cron_jobs=cron_jobs(400.0))}],
         [{**birds([3, 19, 0]), **cluster(calico="v3.19.0", nodes=2, cron_jobs=cron_jobs(399.0))}],
@@ -118,6 +130,26 @@ def test_every_one_of_ours_has_a_case():
 def test_ours(rule, ill, well):
     assert set(found(judged(of(*ill), [each for each in OURS if each.id == rule]))) == {rule}
     assert found(judged(of(*well), OURS)) == []
+
+
+SIDES: list[tuple[str, list[Facts], list[tuple[str, str]]]] = [
+    ("down on two", [tunnels("tunl0"), tunnels(), tunnels()], [("tunl0", '["node2", "node3"]')]),
+    ("down where Felix does not run", [tunnels("tunl0"), tunnels(felix=False, token=True)], [("tunl0", '["node2"]')]),
+    ("another tunnel on each", [tunnels("tunl0"), tunnels("vxlan.calico")],
+     [("tunl0", '["node2"]'), ("vxlan.calico", '["node1"]')]),
+    ("a node without Calico, such as a member of etcd", [tunnels("tunl0"), tunnels(felix=False)], []),
+    ("a node whose links were not seen", [tunnels("tunl0"), tunnels(seen=False)], []),
+    ("no tunnel at all", [tunnels(), tunnels()], []),
+    ("link_mtu did not run", [{}, {"cni_token": {"present": True}}], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "told"), [row[1:] for row in SIDES], ids=[row[0] for row in SIDES])
+def test_a_tunnel_that_only_some_have_is_named_with_those_that_lack_it(nodes, told):
+    model = judged(of(*nodes), [each for each in OURS if each.id == "tunnel_one_sided"])
+    findings = model["cluster"]["findings"]
+    assert [(each["where"].split()[0], each["observed"]) for each in findings] == told
+    assert all(each["severity"] == "info" for each in findings)
 
 
 ENDED = [
