@@ -25,7 +25,12 @@ def differences(one: dict[str, list[str]], other: dict[str, list[str]]) -> list[
 
 
 def journals(fleet: Fleet) -> dict[str, dict[str, Any]]:
-    return {node: json.loads(fleet.lab.run(node, f"cat {JOURNAL}").stdout)["entries"] for node in NODES}
+    """The entries of each node, without what a place was given before it was given something else."""
+    told = {node: json.loads(fleet.lab.run(node, f"cat {JOURNAL}").stdout)["entries"] for node in NODES}
+    return {
+        node: {target: {**entry, "earlier": None} for target, entry in entries.items()}
+        for node, entries in told.items()
+    }
 
 
 def targets(node: dict[str, Any]) -> list[str]:
