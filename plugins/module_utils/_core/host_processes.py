@@ -32,6 +32,12 @@ def is_of_a_login(host: Host, pid: int) -> bool:
     return _LOGINS in (host.read_text(f"/proc/{pid}/cgroup") or "")
 
 
+def parent(host: Host, pid: int) -> str:
+    """Return the process id of its parent, '' when it has ended."""
+    fields = (host.read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    return fields[1] if len(fields) > 1 else ""
+
+
 def threads(host: Host, pid: int) -> list[int]:
     """Return the threads of a process, [] when it has ended."""
     return [int(entry) for entry in host.list_folder(f"/proc/{pid}/task") if entry.isdigit()]

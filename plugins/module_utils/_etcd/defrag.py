@@ -18,7 +18,7 @@ from . import health, lock, quorum, seen, thresholds, version
 from .evidence import Evidence
 from .flavours import foreign
 from .lock import Lock, LockLostError, LockTakenError
-from .member import OUTAGE, Member, Wanted
+from .member import OUTAGE, Member, NotWellError, Wanted
 from .quorum import Cluster
 from .seen import Seen
 from .verdict import Policy, budget, judge, patience
@@ -29,10 +29,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     **thresholds.OPTIONS,
     "allow": {"type": "bool", "default": False},
 }
-
-
-class NotWellError(NodewardError):
-    """The cluster is not well, which may pass: a member that copies answers nothing."""
 
 
 @dataclass
@@ -173,7 +169,7 @@ def _defragment(target: Member, in_use: int) -> dict[str, Any]:
     # no look at how they are before: one that copies just now has the lock, and is waited for
     with lock.held(host, target.others(target.look()), holder) as kept:
         with kept.alive():  # looks at members that are slow to answer may take longer than the lease
-            cluster = _require_well(target)
+            cluster = target.require_whole(target.look())
             moved = target.hand_over(cluster)
         kept.keep()
         began = host.clock()
@@ -188,18 +184,6 @@ def _defragment(target: Member, in_use: int) -> dict[str, Any]:
         seconds = round(host.clock() - began, 2)
         _wait(target, kept, cluster)
         return {"after": target.etcd.evidence().db_size, "seconds": seconds, "moved_leader_to": moved}
-
-
-def _require_well(target: Member) -> Cluster:
-    cluster = target.look()
-    found = quorum.obstacles(cluster)
-    if found:
-        raise NotWellError(
-            what=f"the cluster is not well: {'; '.join(found)}. Nothing was touched",
-            where=f"etcd member {target.seen.name}",
-            remedy="Mend that first (etcdctl endpoint status --cluster), then run again",
-        )
-    return cluster
 
 
 def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from . import defrag, seen
-from .defrag import NotWellError
 from .lock import LockTakenError
+from .member import NotWellError
 from .verdict import Policy
 
 # Seconds that a turn is waited for, and between two looks.

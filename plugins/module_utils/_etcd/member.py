@@ -33,6 +33,10 @@ BACK = "back to what it was before the first run"
 WHY = "heartbeats that come too late make elections, and each stalls the cluster (incident A1)"
 
 
+class NotWellError(NodewardError):
+    """The cluster is not well, which may pass: a member that copies answers nothing."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is asked for: the values, or for the way back those of the journal; and what may be done."""
@@ -160,14 +164,20 @@ class Member:
                 )
             return {"snapshot": saved, "moved_leader_to": moved, "seconds": round(self.host.clock() - began, 1)}
 
-    def require_well(self, cluster: Cluster) -> Cluster:
+    def require_whole(self, cluster: Cluster) -> Cluster:
+        """Return it where it is well. Raises NotWellError."""
         found = quorum.obstacles(cluster)
         if found:
-            raise NodewardError(
+            raise NotWellError(
                 what=f"the cluster is not well: {'; '.join(found)}. Nothing was touched",
                 where=f"etcd member {self.seen.name}",
                 remedy="Mend that first (etcdctl endpoint status --cluster), then run again",
             )
+        return cluster
+
+    def require_well(self, cluster: Cluster) -> Cluster:
+        """Return it where it is well, and where what this member needs is consented to. Raises NodewardError."""
+        self.require_whole(cluster)
         word = RESTART if quorum.is_spare(len(cluster.membership.voters)) else OUTAGE
         if word not in self.wanted.allow:
             raise NodewardError(

@@ -10,7 +10,7 @@ from .._core.errors import NodewardError
 from .._core.formats import UnsureError
 from .._core.formats.yaml_lines import scalars
 from .._core.host import Host
-from .._core.host_processes import on_the_host, services
+from .._core.host_processes import on_the_host, parent, services
 from .flavours import Running
 
 # In the path of every pod's cgroup, whatever the driver.
@@ -76,8 +76,8 @@ def _options(host: Host, running: Running) -> Mapping[str, str]:
 
 
 def _parent(host: Host, pid: int) -> str:
-    fields = (host.read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    return (host.read_text(f"/proc/{fields[1]}/comm") or "").strip() if len(fields) > 1 else ""
+    above = parent(host, pid)
+    return (host.read_text(f"/proc/{above}/comm") or "").strip() if above else ""
 
 
 def _words(text: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 from .._core.errors import NodewardError
 from .._core.host import Host
-from .._core.host_processes import is_of_a_login, namespace, services
+from .._core.host_processes import is_of_a_login, namespace, parent, services
 from .._core.verbs.units import main_process
 
 # In the path of every pod's cgroup, whatever the driver: kubepods, kubepods.slice, kubelet-kubepods.slice.
@@ -74,19 +74,13 @@ def unit_of(host: Host, pid: int, mains: Mapping[str, int]) -> str:
     as on a node without free process ids, the parent has to do: such a node is planned for all the same.
     """
     found = services(host.read_text(f"/proc/{pid}/cgroup") or "")
-    if not found or _parent(host, pid) not in ("1", ""):
+    if not found or parent(host, pid) not in ("1", ""):
         return ""
     try:
         main = mains[found[-1]] if found[-1] in mains else main_process(host, found[-1])
     except NodewardError:
         return found[-1]
     return found[-1] if main == pid else ""
-
-
-def _parent(host: Host, pid: int) -> str:
-    """Return the process id of its parent, '' when it has ended."""
-    fields = (host.read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    return fields[1] if len(fields) > 1 else ""
 
 
 def started(host: Host, pid: int) -> float:
