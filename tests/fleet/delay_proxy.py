@@ -6,18 +6,33 @@ Runs on the node, with Python's standard library alone: delay_proxy.py ADDRESS P
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 
 
 async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, seconds: float) -> None:
-    """Pass on what comes, later."""
-    try:
-        while data := await source.read(65536):
-            await asyncio.sleep(seconds)
+    """Pass on what comes, each piece later by so much: a request in two pieces is late by that once, as on a link."""
+    moment = asyncio.get_running_loop().time
+    on_its_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+    async def take() -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                on_its_way.put_nowait((moment() + seconds, data))
+        on_its_way.put_nowait((moment() + seconds, b""))  # where one end has gone, so does the other one
+
+    async def give() -> None:
+        while True:
+            due, data = await on_its_way.get()
+            await asyncio.sleep(due - moment())
+            if not data:
+                return
             sink.write(data)
             await sink.drain()
-    except OSError:
-        pass  # the other end has gone: so does this one
+
+    try:
+        with contextlib.suppress(OSError):
+            await asyncio.gather(take(), give())
     finally:
         sink.close()
 

@@ -1,8 +1,8 @@
 # Private to the collection nodeward.calico: may change in any release.
 """One lock in the cluster itself: whoever restarts or defragments a member holds it, from any controller.
 
-A key with a lease. Who is killed leaves it until the lease ends. It is kept alive through any member that answers,
-so that the holder may restart the very member that it took it from.
+A key with a lease. Who is killed leaves it until the lease ends. It is taken and kept alive through any member that
+answers: the holder may restart the very one that it took it from, and whoever waits meets one that is being restarted.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ class Lock:
             )
 
     def _ask(self) -> None:
-        for member in self._members:
-            now = self._host.clock()
-            with contextlib.suppress(NodewardError):
-                told = member.call("/v3/lease/keepalive", {"ID": self._lease})
-                if _ttl(told) > 0:
-                    self._kept = now
-                else:
-                    self.is_lost = True  # the leader answers this, and it knows of no such lease
-                return
-        self.is_lost = self._host.clock() - self._kept > LEASE
+        now = self._host.clock()  # of before it is asked for: a call may take seconds
+        try:
+            told = _call(self._members, "/v3/lease/keepalive", {"ID": self._lease})
+        except NodewardError:
+            self.is_lost = self._host.clock() - self._kept > LEASE
+            return
+        if _ttl(told) > 0:
+            self._kept = now
+        else:
+            self.is_lost = True  # the leader answers this, and it knows of no such lease
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[None]:
@@ -86,10 +86,8 @@ class Lock:
 
     def release(self) -> None:
         """Give it back. Where nobody answers it ends with its lease."""
-        for member in self._members:
-            with contextlib.suppress(NodewardError):
-                member.call("/v3/lease/revoke", {"ID": self._lease})
-                return
+        with contextlib.suppress(NodewardError):
+            _call(self._members, "/v3/lease/revoke", {"ID": self._lease})
 
 
 @contextlib.contextmanager
@@ -98,31 +96,45 @@ def held(host: Host, members: Sequence[Etcd], holder: str, patience: float = PAT
 
     Waits ``patience`` seconds, long enough for one that a killed run has left. Raises NodewardError.
     """
-    lease = str(members[0].call("/v3/lease/grant", {"TTL": str(LEASE)}).get("ID") or "")
+    lease = str(_call(members, "/v3/lease/grant", {"TTL": str(LEASE)}).get("ID") or "")
     if not lease:
         raise NodewardError("gave no lease for the lock", members[0].url, "See the log of etcd")
     lock = Lock(host, members, lease)
     try:
-        _take(host, members[0], lease, holder, patience, lock)
+        _take(host, members, lease, holder, patience, lock)
         yield lock
     finally:
         lock.release()
 
 
-def _take(host: Host, member: Etcd, lease: str, holder: str, patience: float, lock: Lock) -> None:
+def _take(host: Host, members: Sequence[Etcd], lease: str, holder: str, patience: float, lock: Lock) -> None:
     deadline = host.clock() + patience
     while True:
-        told = member.call("/v3/kv/txn", _claim(lease, holder))
-        if told.get("succeeded"):
+        silent: NodewardError | None = None
+        told: dict[str, Any] = {}
+        try:
+            told = _call(members, "/v3/kv/txn", _claim(lease, holder))
+        except NodewardError as error:  # whoever has it restarts the only member, or an election goes on
+            silent = error
+        # a claim whose answer was lost is found as our own
+        if told.get("succeeded") or _found(told, "lease") == lease:
             return
         if host.clock() >= deadline:
-            raise LockTakenError(
+            raise silent or LockTakenError(
                 what=f"another run has the lock: {_holder(told)}",
                 where=f"etcd key {KEY}",
                 remedy=f"Wait for it to end, then run again; a killed one loses it after {LEASE} s",
             )
         host.sleep(INTERVAL)
         lock.keep()
+
+
+def _call(members: Sequence[Etcd], path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask the members in turn until one answers. Raises NodewardError, that of the last."""
+    for member in members[:-1]:
+        with contextlib.suppress(NodewardError):
+            return member.call(path, body)
+    return members[-1].call(path, body)
 
 
 def _ttl(told: dict[str, Any]) -> int:
@@ -142,10 +154,13 @@ def _claim(lease: str, holder: str) -> dict[str, Any]:
 
 
 def _holder(told: dict[str, Any]) -> str:
-    for response in told.get("responses") or []:
-        for pair in (response.get("response_range") or {}).get("kvs") or []:
-            return decoded(str(pair.get("value", "")))[:200]
-    return "nobody knows who"
+    return decoded(_found(told, "value"))[:200] or "nobody knows who"
+
+
+def _found(told: dict[str, Any], name: str) -> str:
+    """Return a field of the key as the claim found it, '' where it did not."""
+    ranges = [each.get("response_range") or {} for each in told.get("responses") or []]
+    return next((str(pair.get(name, "")) for each in ranges for pair in each.get("kvs") or []), "")
 
 
 def holder(host_name: str, what: str) -> str:

@@ -113,7 +113,7 @@ class FakeCluster(FakeHost):
         self.bad = "nothing"
         self.never_ready = False
         self.restarts = 0
-        self.locked_by = ""
+        self.locked_by, self.locked_with = "", "76"
         self.forgets_leases = False
         self.moves: list[str] = []
         self.size, self.in_use = 10**9, 10**8
@@ -246,7 +246,7 @@ class FakeCluster(FakeHost):
             if not self.locked_by:
                 return {"succeeded": True}
             value = base64.b64encode(self.locked_by.encode()).decode()
-            return {"responses": [{"response_range": {"kvs": [{"value": value}]}}]}
+            return {"responses": [{"response_range": {"kvs": [{"value": value, "lease": self.locked_with}]}}]}
         assert path == "v3/lease/revoke", path
         return {}
 

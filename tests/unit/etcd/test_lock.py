@@ -194,3 +194,61 @@ def test_a_killed_run_s_lock_is_waited_for():
     cluster.locked_by = "a killed one"
     with lock.held(cluster, members(cluster), lock.holder("node1", "x")):
         assert lock.LEASE < cluster.now < lock.PATIENCE
+
+
+class Restarts(FakeCluster):
+    """A cluster in which whoever has the lock restarts ``down``, the first member that is asked, while it is waited."""
+
+    down: tuple[str, ...] = ("node2",)
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.away = set(self.down) if self.now < 20 else set()
+        self.locked_by = self.locked_by if self.now < 40 else ""
+
+
+@pytest.mark.parametrize("down", [("node2",), ("node1", "node2")], ids=["one", "so that nobody answers"])
+def test_the_lock_is_waited_for_while_its_holder_restarts_the_member_that_is_asked(down):
+    cluster = Restarts()
+    cluster.locked_by, cluster.down = "another", down
+    with lock.held(cluster, members(cluster), "me"):
+        assert 40 <= cluster.now < lock.PATIENCE
+    assert cluster.calls_of_api[-1].endswith("v3/lease/revoke")
+
+
+def test_the_lock_is_asked_for_at_a_member_that_answers():
+    cluster = FakeCluster()
+    cluster.away = {"node2"}
+    with lock.held(cluster, members(cluster), "me"):
+        pass
+    assert cluster.calls_of_api == ["node1 v3/lease/grant", "node1 v3/kv/txn", "node1 v3/lease/revoke"]
+
+
+def test_where_nobody_answers_while_the_lock_is_waited_for_it_is_said_in_the_end():
+    class Dies(FakeCluster):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.away = {"node1", "node2"}
+
+    cluster = Dies()
+    cluster.locked_by = "another"
+    with (
+        pytest.raises(NodewardError, match=r"does not answer|deadline exceeded"),
+        lock.held(cluster, members(cluster), "me", patience=30),
+    ):
+        raise AssertionError
+    assert 30 <= cluster.now < 40
+
+
+def test_a_claim_whose_answer_was_lost_is_known_by_its_lease():
+    class Loses(FakeCluster):
+        def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+            told = super()._told(name, path, body)
+            if path == "v3/kv/txn" and not self.locked_by:
+                self.locked_by, self.locked_with, self.away = "me", "77", {"node2"}
+                raise NodewardError("does not answer (timed out)", name, "See that it runs")
+            return told
+
+    cluster = Loses()
+    with lock.held(cluster, members(cluster), "me"):
+        assert cluster.now < lock.INTERVAL
