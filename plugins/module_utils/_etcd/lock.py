@@ -96,37 +96,43 @@ def held(host: Host, members: Sequence[Etcd], holder: str, patience: float = PAT
 
     Waits ``patience`` seconds, long enough for one that a killed run has left. Raises NodewardError.
     """
-    lease = str(_call(members, "/v3/lease/grant", {"TTL": str(LEASE)}).get("ID") or "")
+    deadline = host.clock() + patience
+    lease = str(_answered(host, members, "/v3/lease/grant", {"TTL": str(LEASE)}, deadline).get("ID") or "")
     if not lease:
         raise NodewardError("gave no lease for the lock", members[0].url, "See the log of etcd")
     lock = Lock(host, members, lease)
     try:
-        _take(host, members, lease, holder, patience, lock)
+        _take(host, members, lease, holder, deadline, lock)
         yield lock
     finally:
         lock.release()
 
 
-def _take(host: Host, members: Sequence[Etcd], lease: str, holder: str, patience: float, lock: Lock) -> None:
-    deadline = host.clock() + patience
+def _take(host: Host, members: Sequence[Etcd], lease: str, holder: str, deadline: float, lock: Lock) -> None:
     while True:
-        silent: NodewardError | None = None
-        told: dict[str, Any] = {}
-        try:
-            told = _call(members, "/v3/kv/txn", _claim(lease, holder))
-        except NodewardError as error:  # whoever has it restarts the only member, or an election goes on
-            silent = error
+        told = _answered(host, members, "/v3/kv/txn", _claim(lease, holder), deadline)
         # a claim whose answer was lost is found as our own
         if told.get("succeeded") or _found(told, "lease") == lease:
             return
         if host.clock() >= deadline:
-            raise silent or LockTakenError(
+            raise LockTakenError(
                 what=f"another run has the lock: {_holder(told)}",
                 where=f"etcd key {KEY}",
                 remedy=f"Wait for it to end, then run again; a killed one loses it after {LEASE} s",
             )
         host.sleep(INTERVAL)
         lock.keep()
+
+
+def _answered(host: Host, members: Sequence[Etcd], path: str, body: dict[str, Any], deadline: float) -> dict[str, Any]:
+    """Ask until one answers: whoever has the lock may be restarting the only member. Raises NodewardError."""
+    while True:
+        try:
+            return _call(members, path, body)
+        except NodewardError:
+            if host.clock() >= deadline:
+                raise
+        host.sleep(INTERVAL)
 
 
 def _call(members: Sequence[Etcd], path: str, body: dict[str, Any]) -> dict[str, Any]:

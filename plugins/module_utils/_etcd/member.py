@@ -20,7 +20,7 @@ from .._core.verbs import Reason, SetIoPriority, SetKey
 from .._node import etcd_io
 from . import access, decision, lock, members, note, quorum, snapshot, timing
 from .api import Etcd
-from .health import Health
+from .health import INTERVAL, Health
 from .lock import Lock
 from .quorum import Cluster
 from .restart import Configuration, told
@@ -29,6 +29,8 @@ from .settings import ELECTION, HEARTBEAT, Values
 
 TRAP = "etcd_timing"
 RESTART, OUTAGE = "etcd_restart", "etcd_outage"
+# Seconds in which what passes has passed: an election, or a member that another run restarts.
+PASSES = 15.0
 BACK = "back to what it was before the first run"
 WHY = "heartbeats that come too late make elections, and each stalls the cluster (incident A1)"
 
@@ -131,20 +133,20 @@ class Member:
         """Raise NodewardError for all that can be known to fail by looking alone: check mode ends here."""
         configuration = Configuration(self.host, self.seen, changes, forget=self.wanted.restore)
         configuration.check()
-        return configuration, self.require_well(self.look())
+        return configuration, self.well()
 
     def change(self, changes: list[SetKey]) -> dict[str, Any]:
         """Do it, all or nothing. Raises NodewardError with everything put back, or with what could not be."""
         configuration, before = self.check(changes)
         name = (self.host.read_text("/proc/sys/kernel/hostname") or "").strip()
         with lock.held(self.host, self.others(before), lock.holder(name, f"restart of etcd {self.seen.name}")) as kept:
-            cluster = self.require_well(self.look())  # what held the lock before may have changed it
-            with kept.alive():
+            with kept.alive():  # members on a slow disk take seconds for each answer
+                cluster = self.well()  # what held the lock before may have changed it
                 saved = self._save(cluster)
             kept.keep()
-            with kept.alive():  # members on a slow disk take seconds for each answer
+            with kept.alive():
                 # minutes may have gone by since: what is done now goes by how the cluster is now
-                cluster = self.require_well(self.look()) if saved else cluster
+                cluster = self.well() if saved else cluster
                 moved = self.hand_over(cluster)
             began = self.host.clock()
             self._act(configuration, Health(self.host, self.seen, self.etcd), kept, cluster)
@@ -163,6 +165,20 @@ class Member:
                     remedy="Mend that, then run again for the others",
                 )
             return {"snapshot": saved, "moved_leader_to": moved, "seconds": round(self.host.clock() - began, 1)}
+
+    def well(self) -> Cluster:
+        """Ask all members until they are well: an election passes, and so does another run's restart.
+
+        Raises NodewardError where they are not within PASSES, or where what this member needs is not consented to.
+        """
+        deadline = self.host.clock() + PASSES
+        while True:
+            try:
+                return self.require_well(self.look())
+            except NotWellError:
+                if self.host.clock() >= deadline:
+                    raise
+            self.host.sleep(INTERVAL)
 
     def require_whole(self, cluster: Cluster) -> Cluster:
         """Return it where it is well. Raises NotWellError."""
