@@ -157,6 +157,21 @@ class ApiServer:
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
         self.kubectl("create", "-f", "-", stdin=json.dumps(listed))
 
+    def establish(self) -> None:
+        """Wait until every kind that was defined is served.
+
+        kubectl gives up at once on a definition that has no conditions yet (kubernetes/kubernetes#66439).
+        """
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+                return
+            except LabError as error:
+                if "accessor error" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
     def __enter__(self) -> ApiServer:
         self.start()
         return self

@@ -28,7 +28,7 @@ CRDS = (crd("IPPool", "ippools"), crd("FelixConfiguration", "felixconfigurations
 def api(api: ApiServer) -> ApiServer:
     """Calico's pools and FelixConfiguration, and no calico-node yet."""
     api.create(*CRDS, installation_crd())
-    api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
+    api.establish()
     api.create(POOL, custom("FelixConfiguration", "default"))
     return api
 

@@ -134,7 +134,7 @@ def test_an_operator_with_overrides(api: ApiServer, admin: KubernetesApi) -> Non
 
 def _install(api: ApiServer, *probes: str) -> None:
     api.create(installation_crd(*probes))
-    api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
+    api.establish()
     api.create(installation())
     deploy(api, operated(owner_uid=api.kubectl("get", "installation", "default", "--output=jsonpath={.metadata.uid}")))
 

@@ -33,7 +33,7 @@ BINDING = {
 
 def a_cluster(api: ApiServer) -> None:
     api.create(crd("IPAMHandle", "ipamhandles"), crd("ClusterInformation", "clusterinformations"))
-    api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
+    api.establish()
     handles = [custom("IPAMHandle", f"handle-{number}") for number in range(7)]
     api.create(custom("ClusterInformation", "default", calicoVersion="v3.19.0"), *handles)
     for name, schedule in (("rates", "* * * * *"), ("report", "0 6 * * 1-5")):

@@ -45,7 +45,7 @@ def calico(api: ApiServer, admin: KubernetesApi) -> ApiServer:
     api.kubectl("delete", "clusterrole", "calico-cni-plugin", "--ignore-not-found")
     api.kubectl("delete", "clusterrolebinding", "calico-cni-plugin", "--ignore-not-found")
     api.create(crd("ClusterInformation", "clusterinformations"), ROLE)
-    api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
+    api.establish()
     deploy(api, daemon_set(), custom("ClusterInformation", "default", calicoVersion="v3.28.0"))
     api.kubectl("create", "serviceaccount", "calico-cni-plugin", SPACE)
     bind(api)

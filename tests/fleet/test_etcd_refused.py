@@ -22,7 +22,7 @@ ONLY = ("--tags", "etcd_timing")
 OLD, NEW = ("100", "1000"), ("250", "5000")
 SNAPSHOTS = "/mnt/small"
 # of the second of two runs
-REFUSALS = ("the cluster is not well", "has the lock")
+REFUSALS = ("the cluster is not well", "has the lock", "has held the lock")
 Obstacle = Callable[[EtcdLab], contextlib.AbstractContextManager[str]]
 
 

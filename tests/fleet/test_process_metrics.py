@@ -100,14 +100,14 @@ def found(run: Run, node: str) -> list[str]:
 
 
 def test_a_scrape_that_takes_too_long_is_put_back(fleet: Fleet, before: dict[str, list[str]]) -> None:
-    """Very many metrics, and an exporter that runs for 100 ms and then stands still for 400: too slow anywhere."""
+    """Very many metrics, and an exporter that runs for 100 ms and then stands still for 1.4 s: too slow anywhere."""
     much = "/var/lib/prometheus/node-exporter/much.prom"
     fleet.lab.run(DEBIAN, f"seq 60000 | sed 's/.*/z_& 1/' > {much}")
     # only one that has the collector already: one that does not answer before is not touched at all
     which = 'pkill -{} -f "node-exporter .*[-]-collector.processes"'
-    stutter = f"while :; do {which.format('STOP')}; sleep 0.4; {which.format('CONT')}; sleep 0.1; done"
+    stutter = f"while :; do {which.format('STOP')}; sleep 1.4; {which.format('CONT')}; sleep 0.1; done"
     fleet.lab.run(DEBIAN, f"systemd-run --quiet --unit=lab-stutter sh -c '{stutter}'")
-    run = fleet.play("harden", *ONLY, "--limit", DEBIAN, "-e", "process_metrics_scrape_timeout=1")
+    run = fleet.play("harden", *ONLY, "--limit", DEBIAN, "-e", "process_metrics_scrape_timeout=2")
     fleet.lab.run(DEBIAN, f"systemctl stop lab-stutter; pkill -CONT prometheus-node; rm {much}")
     assert run.code == 0
     assert found(run, DEBIAN) == ["process_metrics.put_back"]

@@ -134,7 +134,7 @@ def _plant(api: ApiServer, lab: Lab) -> None:
 
 def _define(api: ApiServer) -> None:
     api.create(*(crd(kind, plural) for kind, plural in _KINDS.items()))
-    api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+    api.establish()
 
 
 def _hold(lab: Lab) -> None:

