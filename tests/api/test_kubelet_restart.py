@@ -23,7 +23,7 @@ CONFIG = "/var/lib/kubelet/config.yaml"
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    lab = Lab(name="api", nodes=2)
+    lab = Lab(name="apikubelet", nodes=2)
     lab.down()
     lab.up()
     yield lab

@@ -216,7 +216,7 @@ def status(url, node):
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    lab = Lab(name="api", nodes=2)
+    lab = Lab(name="apiserver", nodes=2)
     lab.down()
     lab.up()
     yield lab

@@ -76,7 +76,8 @@ STAGES = (
         (
             # minutes where they have to be compiled, and then it says so
             Step("programs", (sys.executable, "-m", "tests.api")),
-            _pytest("api"),
+            # half of it is waiting for what a kubelet's silence, or a pod, has to take
+            _pytest("api", "--numprocesses=2", "--dist=loadfile"),
         ),
         limit=800,
     ),
