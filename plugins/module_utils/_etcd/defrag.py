@@ -18,7 +18,8 @@ from . import health, lock, quorum, seen, thresholds, version
 from .evidence import Evidence
 from .flavours import foreign
 from .lock import Lock, LockLostError, LockTakenError
-from .member import OUTAGE, Member, NotWellError, Wanted
+from .member import OUTAGE, Member, Wanted
+from .members import NotWellError
 from .quorum import Cluster
 from .seen import Seen
 from .verdict import Policy, budget, judge, patience
@@ -169,7 +170,7 @@ def _defragment(target: Member, in_use: int) -> dict[str, Any]:
     # no look at how they are before: one that copies just now has the lock, and is waited for
     with lock.held(host, target.others(target.look()), holder) as kept:
         with kept.alive():  # looks at members that are slow to answer may take longer than the lease
-            cluster = target.require_whole(target.look())
+            cluster = target.well()
             moved = target.hand_over(cluster)
         kept.keep()
         began = host.clock()

@@ -16,7 +16,7 @@ from .._core.errors import NodewardError
 from .._core.host import Host, LocalHost
 from . import defrag, seen
 from .lock import LockTakenError
-from .member import NotWellError
+from .members import NotWellError
 from .verdict import Policy
 
 # Seconds that a turn is waited for, and between two looks.

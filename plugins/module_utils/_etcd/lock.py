@@ -23,6 +23,8 @@ KEY = "nodeward/lock"
 LEASE = 60
 PATIENCE = LEASE + 15
 INTERVAL = 3.0
+# What no waiting changes (etcd's api/v3rpc/rpctypes/error.go).
+FINAL = ("permission denied", "user name is empty", "database space exceeded", "requested lease not found")
 
 
 class LockLostError(NodewardError):
@@ -30,7 +32,7 @@ class LockLostError(NodewardError):
 
 
 class LockTakenError(NodewardError):
-    """Another run has the lock, and has kept it for as long as it was waited for."""
+    """Another run has kept the lock for as long as it was waited for, or nobody has given it; both may pass."""
 
 
 class Lock:
@@ -99,7 +101,7 @@ def held(host: Host, members: Sequence[Etcd], holder: str, patience: float = PAT
     deadline = host.clock() + patience
     lease = str(_answered(host, members, "/v3/lease/grant", {"TTL": str(LEASE)}, deadline).get("ID") or "")
     if not lease:
-        raise NodewardError("gave no lease for the lock", members[0].url, "See the log of etcd")
+        raise NodewardError("etcd gave no lease for the lock", f"etcd key {KEY}", "See the log of etcd")
     lock = Lock(host, members, lease)
     try:
         _take(host, members, lease, holder, deadline, lock)
@@ -129,9 +131,11 @@ def _answered(host: Host, members: Sequence[Etcd], path: str, body: dict[str, An
     while True:
         try:
             return _call(members, path, body)
-        except NodewardError:
-            if host.clock() >= deadline:
+        except NodewardError as error:
+            if any(words in error.what for words in FINAL):
                 raise
+            if host.clock() >= deadline:
+                raise LockTakenError(error.what, error.where, error.remedy) from error
         host.sleep(INTERVAL)
 
 

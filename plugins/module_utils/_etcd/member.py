@@ -20,7 +20,7 @@ from .._core.verbs import Reason, SetIoPriority, SetKey
 from .._node import etcd_io
 from . import access, decision, lock, members, note, quorum, snapshot, timing
 from .api import Etcd
-from .health import INTERVAL, Health
+from .health import Health
 from .lock import Lock
 from .quorum import Cluster
 from .restart import Configuration, told
@@ -29,14 +29,8 @@ from .settings import ELECTION, HEARTBEAT, Values
 
 TRAP = "etcd_timing"
 RESTART, OUTAGE = "etcd_restart", "etcd_outage"
-# Seconds in which what passes has passed: an election, or a member that another run restarts.
-PASSES = 15.0
 BACK = "back to what it was before the first run"
 WHY = "heartbeats that come too late make elections, and each stalls the cluster (incident A1)"
-
-
-class NotWellError(NodewardError):
-    """The cluster is not well, which may pass: a member that copies answers nothing."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +127,7 @@ class Member:
         """Raise NodewardError for all that can be known to fail by looking alone: check mode ends here."""
         configuration = Configuration(self.host, self.seen, changes, forget=self.wanted.restore)
         configuration.check()
-        return configuration, self.well()
+        return configuration, self._require_consent(self.well())
 
     def change(self, changes: list[SetKey]) -> dict[str, Any]:
         """Do it, all or nothing. Raises NodewardError with everything put back, or with what could not be."""
@@ -141,12 +135,12 @@ class Member:
         name = (self.host.read_text("/proc/sys/kernel/hostname") or "").strip()
         with lock.held(self.host, self.others(before), lock.holder(name, f"restart of etcd {self.seen.name}")) as kept:
             with kept.alive():  # members on a slow disk take seconds for each answer
-                cluster = self.well()  # what held the lock before may have changed it
+                cluster = self._require_consent(self.well())  # what held the lock before may have changed it
                 saved = self._save(cluster)
             kept.keep()
             with kept.alive():
                 # minutes may have gone by since: what is done now goes by how the cluster is now
-                cluster = self.well() if saved else cluster
+                cluster = self._require_consent(self.well()) if saved else cluster
                 moved = self.hand_over(cluster)
             began = self.host.clock()
             self._act(configuration, Health(self.host, self.seen, self.etcd), kept, cluster)
@@ -167,33 +161,11 @@ class Member:
             return {"snapshot": saved, "moved_leader_to": moved, "seconds": round(self.host.clock() - began, 1)}
 
     def well(self) -> Cluster:
-        """Ask all members until they are well: an election passes, and so does another run's restart.
+        """Return the cluster once it is well. Raises NotWellError."""
+        return members.whole(self.etcd, self.host, self.seen.name)
 
-        Raises NodewardError where they are not within PASSES, or where what this member needs is not consented to.
-        """
-        deadline = self.host.clock() + PASSES
-        while True:
-            try:
-                return self.require_well(self.look())
-            except NotWellError:
-                if self.host.clock() >= deadline:
-                    raise
-            self.host.sleep(INTERVAL)
-
-    def require_whole(self, cluster: Cluster) -> Cluster:
-        """Return it where it is well. Raises NotWellError."""
-        found = quorum.obstacles(cluster)
-        if found:
-            raise NotWellError(
-                what=f"the cluster is not well: {'; '.join(found)}. Nothing was touched",
-                where=f"etcd member {self.seen.name}",
-                remedy="Mend that first (etcdctl endpoint status --cluster), then run again",
-            )
-        return cluster
-
-    def require_well(self, cluster: Cluster) -> Cluster:
-        """Return it where it is well, and where what this member needs is consented to. Raises NodewardError."""
-        self.require_whole(cluster)
+    def _require_consent(self, cluster: Cluster) -> Cluster:
+        """Return it where what this member needs is consented to. Raises NodewardError."""
         word = RESTART if quorum.is_spare(len(cluster.membership.voters)) else OUTAGE
         if word not in self.wanted.allow:
             raise NodewardError(

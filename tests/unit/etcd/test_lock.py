@@ -233,11 +233,25 @@ def test_where_nobody_answers_while_the_lock_is_waited_for_it_is_said_in_the_end
     cluster = Dies()
     cluster.locked_by = "another"
     with (
-        pytest.raises(NodewardError, match=r"does not answer|deadline exceeded"),
+        pytest.raises(lock.LockTakenError, match=r"does not answer|deadline exceeded"),
         lock.held(cluster, members(cluster), "me", patience=30),
     ):
         raise AssertionError
     assert 30 <= cluster.now < 40
+
+
+@pytest.mark.parametrize("said", lock.FINAL)
+def test_what_no_waiting_changes_is_said_at_once(said):
+    class Refuses(FakeCluster):
+        def _told(self, name: str, path: str, body: dict[str, Any]) -> dict[str, Any] | str:
+            if path == "v3/kv/txn":
+                raise NodewardError(f"{path} was answered with 403: etcdserver: {said}", name, "See the log of etcd")
+            return super()._told(name, path, body)
+
+    cluster = Refuses()
+    with pytest.raises(NodewardError, match=said), lock.held(cluster, members(cluster), "me"):
+        raise AssertionError
+    assert cluster.now < lock.INTERVAL
 
 
 def test_a_claim_whose_answer_was_lost_is_known_by_its_lease():

@@ -10,6 +10,7 @@ from ansible_collections.nodeward.calico.plugins.module_utils._core import io_pr
 from ansible_collections.nodeward.calico.plugins.module_utils._core.errors import NodewardError
 from ansible_collections.nodeward.calico.plugins.module_utils._core.http import Answer, Request
 from ansible_collections.nodeward.calico.plugins.module_utils._etcd import (
+    members,
     quorum,
 )
 from ansible_collections.nodeward.calico.plugins.module_utils._node import etcd_io
@@ -215,6 +216,20 @@ def test_what_passes_within_seconds_is_waited_for(spoil):
     spoil(cluster)
     assert do(cluster)["changed"] is True
     assert (cluster.restarts, cluster.files[ENV]) == (1, AFTER)
+
+
+def test_a_cluster_that_is_well_now_and_then_is_not_well():
+    class Flaps(Locked):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.away = set() if self.now % 6 < 2 else {"node3"}
+
+    cluster = Flaps()
+    set_away(cluster)
+    with pytest.raises(NodewardError, match=r"node3 is not well .*Nothing was touched"):
+        do(cluster)
+    assert (cluster.restarts, cluster.files[ENV]) == (0, TEXT)
+    assert members.PASSES <= cluster.now < members.PASSES + 2 * members.STEADY
 
 
 def test_a_value_that_etcd_does_not_take_is_put_back():
