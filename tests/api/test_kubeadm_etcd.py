@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.nodeward.calico.plugins.module_utils._core.host import LocalHost
 from ansible_collections.nodeward.calico.plugins.module_utils._kube import kubeadm_etcd
+from ansible_collections.nodeward.calico.plugins.module_utils._kube.client import Client
 
 from tests.api import ApiServer
 from tests.unit.kube.test_kubeadm_args import LIST, MAP, NONE_LIST, arguments
@@ -74,6 +76,27 @@ def test_what_someone_else_set_since_is_left_and_named(server: ApiServer, host: 
     result = kubeadm_etcd.run(host, ADMIN_CONF, {}, restore=True, check_mode=False)
     assert [finding["observed"] for finding in result["findings"]] == ["300"]
     assert arguments(text(server)) == {"heartbeat-interval": "300", "x": "1"}
+
+
+def test_a_second_run_that_is_killed_before_it_writes_leaves_the_way_back_of_the_first(
+    server: ApiServer, host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(server, MAP)
+    kubeadm_etcd.run(host, ADMIN_CONF, WANTED, restore=False, check_mode=False)
+    replace = Client.replace
+
+    def killed(client: Client, path: str, item: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        if path.endswith("/kubeadm-config"):  # the journal has it by now
+            raise KeyboardInterrupt
+        return replace(client, path, item, dry_run)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Client, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            kubeadm_etcd.run(host, ADMIN_CONF, {**WANTED, "heartbeat-interval": "300"}, restore=False, check_mode=False)
+    assert arguments(text(server)) == {**arguments(MAP), **WANTED}
+    told = kubeadm_etcd.run(host, ADMIN_CONF, {}, restore=True, check_mode=False)
+    assert (told["changed"], told["findings"], text(server)) == (True, [], MAP)
 
 
 def test_where_it_cannot_be_done_it_is_said(server: ApiServer, host: LocalHost) -> None:
