@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_configure() -> None:
     """End at SIGTERM as at Ctrl-C: fixtures take down what they started, also when a stage's time is over."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print at once what will take minutes; pytest keeps all else that a test prints until one fails."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def printed(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{text} ", end="", flush=True)
+
+    return printed

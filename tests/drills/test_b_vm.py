@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -134,8 +134,8 @@ class Node:
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    machines = Vms("drills", count=1)
+def node(say: Callable[[str], None]) -> Iterator[Node]:
+    machines = Vms("drills", say, count=1)
     try:
         yield Node(machines)
     finally:

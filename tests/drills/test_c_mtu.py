@@ -6,7 +6,7 @@ Where these messages get lost, as behind a firewall that drops ICMP, the sender 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,9 +47,9 @@ echo $low
 
 
 @pytest.fixture
-def machines() -> Iterator[Vms]:
+def machines(say: Callable[[str], None]) -> Iterator[Vms]:
     """Two machines as incident C found them, with a pod on each."""
-    machines = Vms("drills", count=len(PODS))
+    machines = Vms("drills", say, count=len(PODS))
     machines.down()
     try:
         machines.up()

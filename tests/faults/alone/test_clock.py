@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ from tests.vm.vms import Vms
 
 
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[MachinesArena]:
-    machines = Vms("faults", count=3)
+def machines(tmp_path: Path, say: Callable[[str], None]) -> Iterator[MachinesArena]:
+    machines = Vms("faults", say, count=3)
     try:
         yield MachinesArena(machines, tmp_path)
     finally:
