@@ -14,7 +14,7 @@ from typing import Any
 from .._core.errors import NodewardError
 from .._core.host import Host
 from .._core.plan import Finding
-from . import health, lock, quorum, seen, thresholds, version
+from . import health, lock, members, quorum, seen, thresholds, version
 from .evidence import Evidence
 from .flavours import foreign
 from .lock import Lock, LockLostError, LockTakenError
@@ -209,4 +209,4 @@ def _wait(target: Member, kept: Lock, cluster: Cluster) -> None:
                 where=f"etcd member {target.seen.name}",
                 remedy="See its log",
             )
-        target.host.sleep(health.INTERVAL)
+        target.host.sleep(members.INTERVAL)

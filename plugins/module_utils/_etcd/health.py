@@ -17,7 +17,6 @@ from .settings import ELECTION, NAMES, Values
 
 # Seconds for the restart, and then again until it has to be well; a database of 8 GiB takes one to two minutes to open.
 PATIENCE = 240.0
-INTERVAL = 0.5
 # How long the cluster has to be steady before the next member, in election timeouts.
 SETTLED = 2
 
@@ -62,7 +61,7 @@ class Health:
                 )
             if trouble:
                 require_no_failure(self._host, self._before.site.unit)
-            self._host.sleep(INTERVAL)
+            self._host.sleep(members.INTERVAL)
 
     def _trouble(self, cluster: Cluster, values: Values) -> tuple[str, str]:
         """Say what is not as it should be yet, '' where all is, and who leads."""

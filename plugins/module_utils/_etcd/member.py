@@ -19,7 +19,7 @@ from .._core.host import Host
 from .._core.verbs import Reason, SetIoPriority, SetKey
 from .._node import etcd_io
 from . import access, decision, lock, members, note, quorum, snapshot, timing
-from .api import Etcd
+from .api import Etcd, Membership
 from .health import Health
 from .lock import Lock
 from .quorum import Cluster
@@ -73,8 +73,7 @@ class Member:
 
     def word(self) -> str:
         """Return the consent that this needs: the others have to be a quorum without it."""
-        voters = len(self.etcd.members().voters)
-        return RESTART if quorum.is_spare(voters) else OUTAGE
+        return _word(self.etcd.members())
 
     def _require_values(self) -> None:
         for problem in decision.value_problems(self.wanted.values):
@@ -166,7 +165,7 @@ class Member:
 
     def _require_consent(self, cluster: Cluster) -> Cluster:
         """Return it where what this member needs is consented to. Raises NodewardError."""
-        word = RESTART if quorum.is_spare(len(cluster.membership.voters)) else OUTAGE
+        word = _word(cluster.membership)
         if word not in self.wanted.allow:
             raise NodewardError(
                 what=f"needs the consent {word}",
@@ -280,3 +279,7 @@ class Member:
 
     def _place(self) -> str:
         return self.seen.site.unit or self.seen.site.manifest
+
+
+def _word(membership: Membership) -> str:
+    return RESTART if quorum.is_spare(len(membership.voters)) else OUTAGE

@@ -17,9 +17,8 @@ from .._core.host import Host
 from .._core.plan import Finding
 from .._core.verbs import Reason, SetKey
 from .._core.verbs.units import active_state, start_anew
-from . import access, health, note, seen
+from . import access, health, members, note, seen
 from .api import Etcd
-from .members import asked
 
 TRAP = "etcd_timing"
 WHY = "a run that was killed has left this member with a configuration with which it does not start"
@@ -102,7 +101,7 @@ def put_back(host: Host, left: Unfinished) -> None:
                 where=f"etcd member {left.name}",
                 remedy="See its log",
             )
-        host.sleep(health.INTERVAL)
+        host.sleep(members.INTERVAL)
 
 
 def _forget(host: Host, left: Unfinished) -> None:
@@ -119,5 +118,5 @@ def _forget(host: Host, left: Unfinished) -> None:
 def _trouble(host: Host, left: Unfinished) -> str:
     for each in seen.look(host):
         if each.name == left.name:
-            return each.unseen or asked(Etcd(host, access.of(each.running, host))).trouble
+            return each.unseen or members.asked(Etcd(host, access.of(each.running, host))).trouble
     return "it does not run"
